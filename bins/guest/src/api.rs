@@ -1,0 +1,53 @@
+//! `sampan-guest api`: the host's Docker socket, served from inside.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sampan_relay::front::{self, Upstream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{engine, verb};
+
+/// A client that comes while the engine starts is served when it is up; one that starts takes less than this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM.
+pub(crate) fn run(_args: &[String]) -> anyhow::Result<()> {
+    // First of all, while nothing else has opened descriptors.
+    let listener = engine::inherited_listener("SAMPAN_FD_DOCKER")?;
+    raise_descriptor_limit();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(async {
+            let listener = engine::into_async(listener)?;
+            let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+            let upstream = Upstream {
+                socket: PathBuf::from(engine::DOCKER_SOCKET),
+                patience: PATIENCE,
+                state: Arc::new(engine_state),
+            };
+            tokio::select! {
+                () = front::serve(listener, upstream) => {}
+                _ = terminate.recv() => {}
+            }
+            Ok(())
+        })
+}
+
+/// Every connection takes two descriptors; the usual limit of 1024 is soft, and there for programs that use select(2).
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        verb::log(&format!("cannot raise the limit of open files: {error}"));
+    }
+}
+
+fn engine_state() -> String {
+    engine::Record::read().map_or_else(|_| "unknown".to_owned(), |record| record.state.word().to_owned())
+}

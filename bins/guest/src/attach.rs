@@ -1,0 +1,60 @@
+//! Images in the hub: attach one (loop device, ext4, mount) and detach it again.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use sampan_model::guest::{Answer, AttachSpec, DetachSpec, ProcessId};
+use sampan_sys::mount;
+use sampan_sys::namespace::{self, Namespaces};
+use sampan_sys::{Errno, loopdev};
+
+use crate::verb;
+
+/// `discard`: deleted bytes go back to the host at once. `noinit_itable`: no background writer fills a sparse image.
+const OPTIONS: &[(&str, Option<&str>)] = &[("discard", None), ("noinit_itable", None)];
+
+/// Mounts an image in the hub.
+pub(crate) fn attach(spec: &AttachSpec) -> anyhow::Result<Answer> {
+    let tree = open_image(&spec.image)?;
+    enter_hub(&spec.hub)?;
+    // What a start that was cut off left there: mounts never pile up.
+    while take_off(&spec.at)? {}
+    fs::create_dir_all(&spec.at).with_context(|| format!("cannot make {} in the hub", spec.at.display()))?;
+    mount::attach(&tree, &spec.at)?;
+    Ok(Answer::Done)
+}
+
+/// Unmounts an image in the hub: synchronous, all is written back when it returns.
+pub(crate) fn detach(spec: &DetachSpec) -> anyhow::Result<Answer> {
+    enter_hub(&spec.hub)?;
+    while take_off(&spec.at)? {}
+    // Left from a crash between mkdir and mount, or just now: either way it is only an empty folder on a tmpfs.
+    let _ = fs::remove_dir(&spec.at);
+    Ok(Answer::Done)
+}
+
+/// A detached mount of the file system in `image`.
+pub(crate) fn open_image(image: &Path) -> anyhow::Result<std::os::fd::OwnedFd> {
+    // The loop device clears itself on last close: its descriptor must live until the file system is open.
+    let device = loopdev::attach(image)?;
+    let tree = mount::new_ext4(&device.path, OPTIONS, false)?;
+    drop(device);
+    Ok(tree)
+}
+
+fn enter_hub(hub: &ProcessId) -> anyhow::Result<()> {
+    let pidfd = verb::open_process(hub)?.context("the hub is gone: `sampan restart` builds a new one")?;
+    namespace::enter(&pidfd, Namespaces::MOUNT)?;
+    Ok(())
+}
+
+/// Takes one mount off `at`; says whether there was one.
+fn take_off(at: &Path) -> anyhow::Result<bool> {
+    match mount::unmount(at, false) {
+        Ok(()) => Ok(true),
+        // Not a mount point, or not there at all.
+        Err(error) if matches!(error.errno(), Errno::INVAL | Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

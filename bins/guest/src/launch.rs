@@ -1,0 +1,162 @@
+//! `sampan-guest launch`: starts a distribution whose disks are attached to the hub.
+//!
+//! The launcher stays in the host's namespaces and does what needs the host's view (sockets, cgroups, identity of the
+//! result); its one child walks into the hub, builds the root, and becomes PID 1. The order of the steps matters: it
+//! is the one proven in practice, and each trap it avoids is named where it is avoided.
+
+mod cgroup;
+mod root;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use rustix::fs::{Mode, OFlags};
+use sampan_model::guest::{Answer, DistroRecord, LaunchSpec};
+use sampan_sys::mount::{self, Propagation};
+use sampan_sys::namespace::{self, Namespaces};
+use sampan_sys::process::{self, Forked, ProcessRecord};
+use sampan_sys::socket::{SocketKind, bind_unix_listener};
+
+use crate::init::{Inherited, InitSpec};
+use crate::verb;
+
+/// The socket every init serves, next to those that the specification names.
+const CONTROL: &str = "control";
+
+/// Starts the distribution and answers when its init is ready.
+pub(crate) fn run(spec: &LaunchSpec) -> anyhow::Result<Answer> {
+    let outside = Outside::prepare(spec)?;
+    let (mut ready, tell) = std::io::pipe().context("cannot make a pipe")?;
+    let (wait, go) = std::io::pipe().context("cannot make a pipe")?;
+    let kinds = Namespaces::MOUNT | Namespaces::PID | Namespaces::UTS | Namespaces::IPC;
+    match process::clone_into(kinds)? {
+        Forked::Child => {
+            drop((ready, go));
+            let Err(error) = become_init(spec, outside, wait, &tell);
+            let mut tell = tell;
+            let _ = tell.write_all(verb::chain(&error).as_bytes());
+            process::exit_now(1)
+        }
+        Forked::Parent { pid, pidfd } => {
+            drop((tell, wait));
+            let process = verb::process_id(ProcessRecord::of(pid)?);
+            let record = DistroRecord { name: spec.name.clone(), guid: spec.guid, process: process.clone() };
+            // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
+            let started =
+                verb::record(&spec.record, &record).and_then(|()| outside.cgroups.join(pid)).and_then(|()| {
+                    let mut go = go;
+                    go.write_all(verb::GO).context("the new init died")?;
+                    drop(go);
+                    let mut said = String::new();
+                    ready.read_to_string(&mut said).context("the new init did not answer")?;
+                    match said.as_str() {
+                        "ok" => Ok(()),
+                        "" => bail!("the new init died; its log is {}", spec.log.display()),
+                        message => bail!("{message}"),
+                    }
+                });
+            if let Err(error) = started {
+                process::pidfd_send_signal(&pidfd, process::Signal::KILL)?;
+                process::wait_exit(&pidfd, None)?;
+                return Err(error.context(format!("cannot start {}", spec.name)));
+            }
+            Ok(Answer::Started { process })
+        }
+    }
+}
+
+/// What is opened with the host's view, before the child leaves it.
+struct Outside {
+    hub: OwnedFd,
+    folders: Vec<OwnedFd>,
+    devices: Vec<root::HostDevice>,
+    cgroups: cgroup::Joining,
+    sockets: Vec<(String, OwnedFd)>,
+    log: File,
+    program: OwnedFd,
+}
+
+impl Outside {
+    fn prepare(spec: &LaunchSpec) -> anyhow::Result<Self> {
+        let hub =
+            verb::open_process(&spec.hub)?.context("the hub is gone: `sampan restart` builds a new one")?;
+        let mut folders = Vec::new();
+        for folder in &spec.folders {
+            let tree = mount::open_tree(&folder.from, false)?;
+            // While it is detached: a clone that stayed a peer would take the host's own mounts down with it.
+            mount::set_tree_propagation(&tree, Propagation::Slave, true)?;
+            folders.push(tree);
+        }
+        let run = spec.sockets.first().and_then(|socket| socket.path.parent());
+        let run = run.context("a distribution has at least its control socket")?;
+        std::fs::create_dir_all(run).with_context(|| format!("cannot make {}", run.display()))?;
+        let mut sockets = Vec::new();
+        for socket in &spec.sockets {
+            let kind = if socket.name == CONTROL { SocketKind::SeqPacket } else { SocketKind::Stream };
+            let listener = bind_unix_listener(&socket.path, kind, socket.mode, socket.gid)?;
+            sockets.push((socket.name.clone(), listener));
+        }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&spec.log)
+            .with_context(|| format!("cannot open the log {}", spec.log.display()))?;
+        let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .context("cannot open this program")?;
+        let cgroups = cgroup::Joining::open(&spec.cgroup)?;
+        Ok(Self { hub, folders, devices: root::host_devices(), cgroups, sockets, log, program })
+    }
+}
+
+/// The child: from a copy of the launcher to PID 1 of the distribution.
+fn become_init(
+    spec: &LaunchSpec,
+    outside: Outside,
+    mut wait: std::io::PipeReader,
+    tell: &std::io::PipeWriter,
+) -> anyhow::Result<std::convert::Infallible> {
+    // Until the launcher has recorded this process and moved it into its cgroups.
+    verb::wait_for_go(&mut wait)?;
+    drop(wait);
+    process::set_session()?;
+    process::set_name("sampan-init")?;
+    namespace::unshare(Namespaces::CGROUP)?;
+    // The network first: a sysfs shows the network namespace of the process that mounts it.
+    namespace::enter(&outside.hub, Namespaces::NET)?;
+    namespace::enter(&outside.hub, Namespaces::MOUNT)?;
+    namespace::unshare(Namespaces::MOUNT)?;
+    root::build(spec, &outside.folders, &outside.devices)?;
+    drop(outside.hub);
+
+    let inherited: Vec<Inherited> = outside
+        .sockets
+        .iter()
+        .map(|(name, socket)| Inherited { name: name.clone(), fd: socket.as_raw_fd() })
+        .collect();
+    let init = InitSpec {
+        name: spec.name.clone(),
+        guid: spec.guid,
+        ready_fd: tell.as_raw_fd(),
+        sockets: inherited,
+        services: spec.services.clone(),
+        unified: matches!(spec.cgroup, sampan_model::guest::CgroupView::V2 { .. }),
+    };
+    for (_, socket) in &outside.sockets {
+        process::clear_cloexec(socket)?;
+    }
+    process::clear_cloexec(tell)?;
+    process::drop_stdio_to_null()?;
+    process::redirect(&outside.log, process::Standard::Error)?;
+    process::reset_signals();
+    let environment = [
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        "HOME=/root".to_owned(),
+        "container=sampan".to_owned(),
+        format!("SAMPAN_NETNS={}", spec.netns),
+        format!("{}={}", InitSpec::VARIABLE, serde_json::to_string(&init)?),
+    ];
+    // Executed anew, so that the memory of PID 1 belongs to this side of the namespaces.
+    Err(process::exec_fd(&outside.program, &["sampan-guest", "init"], &environment).into())
+}

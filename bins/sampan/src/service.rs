@@ -1,0 +1,168 @@
+//! Finding the service, starting it, and seeing it end.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sampan_model::api::{ErrorCode, Status};
+use sampan_model::instance::{Instance, RUN_BASE, STATE_BASE};
+use serde::de::DeserializeOwned;
+
+use crate::access;
+use crate::client::{Client, ClientError};
+use crate::exit::{Kind, Problem};
+use crate::progress::Progress;
+use crate::tools;
+
+/// How long the service's process may take to end after its last word.
+const END_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The unit file of the service, and the folders that systemd reads it from.
+const UNIT: &str = "sampand@.service";
+const UNIT_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// The service, when it runs.
+pub(crate) async fn find(instance: &Instance) -> Result<Option<Client>, Problem> {
+    match Client::connect(&instance.api_socket()).await {
+        Ok(client) => Ok(Some(client)),
+        Err(ClientError::NotRunning(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts the service, which takes over what runs. The caller has made sure that this process may.
+pub(crate) async fn launch(instance: &Instance) -> Result<Client, Problem> {
+    let started = if systemd_runs(instance) {
+        tools::service_by_systemd(instance).await
+    } else {
+        tools::service_detached(instance).await
+    };
+    match (find(instance).await?, started) {
+        // Another `sampan start` may have been faster: a service that answers is all that counts.
+        (Some(client), _) => Ok(client),
+        (None, Err(problem)) => Err(problem),
+        (None, Ok(())) => Err(Problem::failed(format!(
+            "the service started, but nothing answers at {}",
+            instance.api_socket().display()
+        ))
+        .hint("see `sampan logs --unit sampand`")),
+    }
+}
+
+/// Whether things of the engine still run although the service may not: the hub's record tells.
+pub(crate) fn left_running(instance: &Instance) -> bool {
+    instance.hub_record().try_exists().unwrap_or(false)
+}
+
+/// The service; when it is dead while things still run, it is started again to take them over. None: nothing runs.
+pub(crate) async fn find_or_take_over(
+    instance: &Instance,
+    purpose: &str,
+    command: &str,
+    progress: &mut Progress,
+) -> Result<Option<Client>, Problem> {
+    if let Some(client) = find(instance).await? {
+        return Ok(Some(client));
+    }
+    if !left_running(instance) {
+        return Ok(None);
+    }
+    access::require_root(purpose, command)?;
+    progress.stage(sampan_model::engine::Stage::Service);
+    launch(instance).await.map(Some)
+}
+
+/// Asks the service, or without it its program in a single run, which needs root.
+pub(crate) async fn ask<T: DeserializeOwned>(
+    instance: &Instance,
+    path: &str,
+    job: &[&str],
+    command: &str,
+) -> Result<T, Problem> {
+    match find(instance).await? {
+        Some(client) => Ok(client.get_json(path).await?),
+        None => ask_program(instance, job, command).await,
+    }
+}
+
+/// Asks the service's program in a single run.
+pub(crate) async fn ask_program<T: DeserializeOwned>(
+    instance: &Instance,
+    job: &[&str],
+    command: &str,
+) -> Result<T, Problem> {
+    access::require_root("this, while the service is not running,", command)?;
+    let json = tools::oneshot(instance, job).await?;
+    serde_json::from_slice(&json).map_err(|error| {
+        Problem::failed(format!("what `sampand oneshot {}` printed can't be read: {error}", job.join(" ")))
+            .hint("`sampan` and `sampand` must be of the same version")
+    })
+}
+
+/// A running service's process, held so that its end can be seen.
+#[derive(Debug)]
+pub(crate) struct Process(Option<OwnedFd>);
+
+impl Process {
+    /// The process of the service behind `client`.
+    pub(crate) async fn of(client: &Client) -> Result<Self, Problem> {
+        let status: Status = client.get_json("/v1/status").await?;
+        let pid = i32::try_from(status.service_pid).ok().and_then(Pid::from_raw);
+        // No such process: it has ended already, or lives in a PID namespace that can't be seen from here.
+        Ok(Self(pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())))
+    }
+
+    /// Waits until the process is gone: its pidfd becomes readable then (`pidfd_open(2)`).
+    ///
+    /// Blocks the thread; the program has nothing else left to do.
+    pub(crate) fn ended(self) -> Result<(), Problem> {
+        let Some(process) = self.0 else { return Ok(()) };
+        let deadline = Instant::now() + END_DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).expect("the deadline is short");
+            match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
+                Err(Errno::INTR) => {}
+                Ok(0) => {
+                    let message = format!("the service did not end within {} s", END_DEADLINE.as_secs());
+                    let problem = Problem::new(Kind::Api(ErrorCode::Timeout), message);
+                    return Err(problem.hint("see `sampan logs --unit sampand`"));
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    return Err(Problem::failed(format!("can't watch the service's process: {error}")));
+                }
+            }
+        }
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Self {
+        let logs = "see `sampan logs --unit sampand`";
+        match error {
+            ClientError::Refused(error) => error.into(),
+            ClientError::NotRunning(_) => {
+                Self::not_running("Sampan is not running").hint("type `sampan start`")
+            }
+            ClientError::Denied(socket) => access::denied(&socket.display().to_string()),
+            ClientError::Timeout(_) => Self::new(Kind::Api(ErrorCode::Timeout), error.to_string()).hint(logs),
+            ClientError::Unfinished(_) => Self::failed(error.to_string()).hint(logs),
+            ClientError::Socket(_, ref source) => Self::failed(format!("{error}: {source}")),
+            ClientError::Broken(_, ref source) => Self::failed(format!("{error}: {source}")).hint(logs),
+            ClientError::Garbled(_, ref source) => Self::failed(format!("{error} ({source})")),
+        }
+    }
+}
+
+/// Whether systemd is the one to start the service. It knows the usual folders only.
+fn systemd_runs(instance: &Instance) -> bool {
+    let usual = instance.state() == Path::new(STATE_BASE).join(instance.name())
+        && instance.run() == Path::new(RUN_BASE).join(instance.name());
+    usual
+        && Path::new("/run/systemd/system").is_dir()
+        && UNIT_FOLDERS.iter().any(|folder| Path::new(folder).join(UNIT).is_file())
+}

@@ -1,0 +1,233 @@
+//! Outside programs: the one place where they are started.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use sampan_model::api::{ErrorBody, ErrorCode};
+use sampan_model::instance::Instance;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+
+use crate::exit::{Kind, Problem};
+
+/// Where an installed `sampand` is when it is not beside `sampan`.
+const INSTALLED_SERVICE: &str = "/usr/libexec/sampan/sampand";
+/// How long a short job of the service's program or of docker's may take.
+const JOB_DEADLINE: Duration = Duration::from_mins(2);
+
+/// A program of the Docker CLI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DockerProgram {
+    /// `docker` itself.
+    Docker,
+    /// `docker-buildx`.
+    Buildx,
+    /// `docker-compose`.
+    Compose,
+}
+
+impl DockerProgram {
+    /// Its file.
+    pub(crate) fn path(self, instance: &Instance) -> PathBuf {
+        let cli = instance.cli();
+        match self {
+            Self::Docker => cli.join("bin/docker"),
+            Self::Buildx => cli.join("plugins/docker-buildx"),
+            Self::Compose => cli.join("plugins/docker-compose"),
+        }
+    }
+}
+
+/// The command line for a program of the Docker CLI, run with the libraries it came with.
+///
+/// `host` is the engine it talks to; without, the user's own docker context counts.
+pub(crate) fn docker(
+    instance: &Instance,
+    program: DockerProgram,
+    host: Option<&Path>,
+) -> Result<Command, Problem> {
+    let path = program.path(instance);
+    let lib = instance.cli().join("lib");
+    let loader = loader(&lib);
+    if let Err(error) = fs::metadata(&path) {
+        return Err(match error.kind() {
+            std::io::ErrorKind::PermissionDenied => crate::access::denied(&format!("{}", path.display())),
+            _ => Problem::not_running("the engine is not installed yet").hint("type `sampan start`"),
+        });
+    }
+    let mut command = if let Some(loader) = loader {
+        let argv0 = if program == DockerProgram::Docker { OsStr::new("docker") } else { path.as_os_str() };
+        let mut command = new(loader);
+        command.arg("--argv0").arg(argv0).arg("--library-path").arg(&lib).arg(&path);
+        command
+    } else {
+        let mut command = new(&path);
+        if program == DockerProgram::Docker {
+            command.arg0("docker");
+        }
+        command
+    };
+    command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
+    if let Some(host) = host {
+        command.env("DOCKER_HOST", format!("unix://{}", host.display()));
+    }
+    Ok(command)
+}
+
+/// Becomes `command`. Returns only when that is impossible.
+pub(crate) fn exec(mut command: Command) -> Problem {
+    let error = command.exec();
+    Problem::failed(format!("can't run {}: {error}", command.get_program().display()))
+}
+
+/// Runs `command` to its end and keeps what it printed.
+pub(crate) async fn output(command: Command) -> Result<Output, Problem> {
+    let name = Path::new(command.get_program()).display().to_string();
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(JOB_DEADLINE, command.output()).await.map_err(|_| {
+        let message = format!("{name} did not end within {} s", JOB_DEADLINE.as_secs());
+        Problem::new(Kind::Api(ErrorCode::Timeout), message)
+    })?;
+    output.map_err(|error| Problem::failed(format!("can't run {name}: {error}")))
+}
+
+/// Starts the service of `instance` in a session of its own; returns when its API answers.
+pub(crate) async fn service_detached(instance: &Instance) -> Result<(), Problem> {
+    let output = output(sampand(instance, ["--detach"])?).await?;
+    if output.status.success() { Ok(()) } else { Err(told(&output.stdout, &output.stderr, "sampand")) }
+}
+
+/// Starts the service of `instance` as a unit of systemd; returns when systemd calls it started.
+pub(crate) async fn service_by_systemd(instance: &Instance) -> Result<(), Problem> {
+    let unit = format!("sampand@{instance}.service");
+    let mut command = new("systemctl");
+    command.args(["start", &unit]);
+    let output = output(command).await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(told(&output.stdout, &output.stderr, &format!("systemctl start {unit}"))
+        .hint(format!("see `systemctl status {unit}` and `sampan logs --unit sampand`")))
+}
+
+/// Runs a job of the service's program without the service, and gives the JSON it prints.
+pub(crate) async fn oneshot(instance: &Instance, job: &[&str]) -> Result<Vec<u8>, Problem> {
+    let output = output(sampand(instance, ["oneshot"].iter().chain(job))?).await?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(told(&output.stdout, &output.stderr, &format!("sampand oneshot {}", job.join(" "))))
+}
+
+/// Like [`oneshot`], for a job that takes time and prints lines as it goes; `line` says when it has seen the end.
+pub(crate) async fn oneshot_lines<T>(
+    instance: &Instance,
+    job: &[&str],
+    mut line: impl FnMut(&[u8]) -> Result<Option<T>, Problem>,
+) -> Result<T, Problem> {
+    let what = format!("sampand oneshot {}", job.join(" "));
+    let failed = |error: std::io::Error| Problem::failed(format!("can't run {what}: {error}"));
+    let mut command = tokio::process::Command::from(sampand(instance, ["oneshot"].iter().chain(job))?);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let errors = tokio::spawn(async move {
+        let mut text = Vec::new();
+        if let Some(mut stderr) = stderr {
+            // What could be read is all that can be shown.
+            let _ = stderr.read_to_end(&mut text).await;
+        }
+        text
+    });
+    let mut end = None;
+    if let Some(stdout) = stdout {
+        let mut lines = BufReader::new(stdout).split(b'\n');
+        while let Some(text) = lines.next_segment().await.map_err(failed)? {
+            end = end.or(line(&text)?);
+        }
+    }
+    child.wait().await.map_err(failed)?;
+    match end {
+        Some(end) => Ok(end),
+        None => Err(told(&[], &errors.await.unwrap_or_default(), &what)),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the tools module")]
+fn new(program: impl AsRef<OsStr>) -> Command {
+    Command::new(program)
+}
+
+fn sampand<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+    instance: &Instance,
+    args: I,
+) -> Result<Command, Problem> {
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name("sampand"));
+    let installed = PathBuf::from(INSTALLED_SERVICE);
+    let Some(program) = beside.iter().chain([&installed]).find(|path| path.is_file()) else {
+        let first = beside.unwrap_or_else(|| PathBuf::from("sampand"));
+        let message = format!("the service's program is neither {} nor {INSTALLED_SERVICE}", first.display());
+        return Err(Problem::failed(message).hint("install Sampan again: `sampand` belongs beside `sampan`"));
+    };
+    let mut command = new(program);
+    command.arg("--instance").arg(instance.name()).args(args);
+    Ok(command)
+}
+
+/// The loader of the C library in `lib`: `ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1` …
+fn loader(lib: &Path) -> Option<PathBuf> {
+    let mut names: Vec<OsString> = fs::read_dir(lib).ok()?.flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    names.into_iter().find(|name| is_loader(name)).map(|name| lib.join(name))
+}
+
+fn is_loader(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("ld-") && name.contains(".so."))
+}
+
+/// What a program of ours that failed says of it: the error it printed as JSON, or else the end of its stderr.
+fn told(stdout: &[u8], stderr: &[u8], what: &str) -> Problem {
+    let last = stdout.trim_ascii().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    if let Ok(body) = serde_json::from_slice::<ErrorBody>(last) {
+        return body.error.into();
+    }
+    let stderr = String::from_utf8_lossy(stderr);
+    let mut lines: Vec<String> = stderr.lines().map(str::to_owned).collect();
+    lines.drain(..lines.len().saturating_sub(sampan_model::engine::Failure::LOG_LINES));
+    Problem::failed(format!("{what} failed")).log(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loaders_are_told_from_libraries() {
+        for name in ["ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld-musl-x86_64.so.1"] {
+            assert!(is_loader(OsStr::new(name)), "{name}");
+        }
+        for name in ["libc.so.6", "ld.so.conf", "libld-x.so.1"] {
+            assert!(!is_loader(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_as_the_program_tells_it() {
+        let problem = told(b"{\"error\":{\"code\":\"busy\",\"message\":\"m\"}}\n", b"x", "sampand");
+        assert_eq!((problem.kind, problem.message.as_str()), (Kind::Api(ErrorCode::Busy), "m"));
+        let problem = told(b"", b"one\ntwo\n", "sampand");
+        assert_eq!((problem.message.as_str(), problem.log.len()), ("sampand failed", 2));
+    }
+
+    #[test]
+    fn a_missing_cli_says_how_to_get_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = Instance::new("x", folder.path(), Path::new("/run/sampan")).unwrap();
+        let problem = docker(&instance, DockerProgram::Docker, None).unwrap_err();
+        assert_eq!(problem.kind, Kind::NotRunning);
+    }
+}

@@ -1,0 +1,171 @@
+//! The service's API: HTTP/1.1 and JSON on the unix socket. One function per endpoint.
+
+pub(crate) mod auth;
+mod events;
+mod failure;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use sampan_backend::Error;
+use sampan_backend::engine::{DEFAULT_STOP, Engine};
+use sampan_model::api::{
+    Distributions, Event, ResetPlan, ResetRequest, StartRequest, Status, StopRequest, Version,
+};
+use sampan_model::engine::EngineState;
+use tokio::sync::watch;
+
+use self::failure::Failure;
+use crate::operation::{Kind, Slot};
+
+/// This program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long an engine that runs may take to describe itself.
+const INFO_LIMIT: Duration = Duration::from_secs(3);
+
+/// What all endpoints share.
+#[derive(Debug)]
+pub(crate) struct Service {
+    engine: Arc<Engine>,
+    slot: Slot,
+    /// Set when the service has nothing left to do.
+    end: watch::Sender<bool>,
+}
+
+impl Service {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine: Arc::new(engine), slot: Slot::default(), end: watch::Sender::new(false) }
+    }
+
+    /// Ready when the service is to end.
+    pub(crate) async fn ended(&self) {
+        let _ = self.end.subscribe().wait_for(|end| *end).await;
+    }
+
+    /// Asks the engine something that blocks.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Engine) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let engine = Arc::clone(&self.engine);
+        let asked = tokio::task::spawn_blocking(move || question(&engine)).await;
+        Ok(asked.map_err(|_| Failure::internal())??)
+    }
+}
+
+type Shared = State<Arc<Service>>;
+
+/// All endpoints.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/version", get(version))
+        .route("/v1/distributions", get(distributions))
+        .route("/v1/start", post(start))
+        .route("/v1/stop", post(stop))
+        .route("/v1/restart", post(restart))
+        .route("/v1/reset", get(reset_plan).post(reset))
+        .fallback(async || Failure::not_found())
+        .layer(axum::middleware::from_fn(auth::require_member))
+        .with_state(service)
+}
+
+async fn status(State(service): Shared) -> Result<Json<Status>, Failure> {
+    let mut status = service.ask(|engine| engine.status(VERSION)).await?;
+    if status.engine.state == EngineState::Running {
+        // An engine that runs but does not say how it is: the status tells what is known without it.
+        status.engine_info = sampan_relay::docker::info(&status.docker_socket, INFO_LIMIT).await.ok();
+    }
+    Ok(Json(status))
+}
+
+async fn version(State(service): Shared) -> Result<Json<Version>, Failure> {
+    Ok(Json(service.ask(|engine| Ok(engine.version(VERSION))).await?))
+}
+
+async fn distributions(State(service): Shared) -> Result<Json<Distributions>, Failure> {
+    let distributions = service.ask(|engine| engine.platform().distributions()).await?;
+    Ok(Json(Distributions { distributions }))
+}
+
+async fn start(State(service): Shared, body: failure::Body<StartRequest>) -> Result<Response, Failure> {
+    let engine = Arc::clone(&service.engine);
+    let operation = service.slot.run(Kind::Start, move |sink| finish_start(engine.start(&body.0, sink)))?;
+    Ok(events::stream(operation))
+}
+
+async fn restart(State(service): Shared, body: failure::Body<StartRequest>) -> Result<Response, Failure> {
+    let engine = Arc::clone(&service.engine);
+    let operation = service.slot.run(Kind::Restart, move |sink| {
+        match engine.stop(DEFAULT_STOP, sink).into_iter().next() {
+            Some(error) => Event::Failed { error: error.0 },
+            None => finish_start(engine.start(&body.0, sink)),
+        }
+    })?;
+    Ok(events::stream(operation))
+}
+
+fn finish_start(result: Result<sampan_backend::engine::Started, Error>) -> Event {
+    match result {
+        Ok(started) => {
+            let message =
+                if started.already { "Sampan is running already" } else { "Sampan is running" }.to_owned();
+            tracing::info!("{message}");
+            Event::Done { message, already: started.already, marks: started.marks }
+        }
+        Err(error) => {
+            tracing::error!("start failed: {error}");
+            Event::Failed { error: error.0 }
+        }
+    }
+}
+
+async fn stop(State(service): Shared, body: failure::Body<StopRequest>) -> Result<Response, Failure> {
+    let limit = body.0.timeout_seconds.map_or(DEFAULT_STOP, |seconds| Duration::from_secs(seconds.into()));
+    let engine = Arc::clone(&service.engine);
+    let ending = Arc::clone(&service);
+    let operation = service.slot.run(Kind::Stop, move |sink| {
+        let errors = engine.stop(limit, sink);
+        let Some((first, others)) = errors.split_first() else {
+            ending.end.send_replace(true);
+            return done("Sampan is stopped");
+        };
+        for error in others {
+            sink(Event::Warning { message: error.to_string() });
+        }
+        tracing::error!("stop failed: {first}");
+        Event::Failed { error: first.0.clone() }
+    })?;
+    Ok(events::stream(operation))
+}
+
+async fn reset_plan(
+    State(service): Shared,
+    Query(request): Query<ResetRequest>,
+) -> Result<Json<ResetPlan>, Failure> {
+    Ok(Json(service.ask(move |engine| engine.reset_plan(request.all)).await?))
+}
+
+async fn reset(State(service): Shared, body: failure::Body<ResetRequest>) -> Result<Response, Failure> {
+    let all = body.0.all;
+    let engine = Arc::clone(&service.engine);
+    let ending = Arc::clone(&service);
+    let operation = service.slot.run(Kind::Reset, move |sink| match engine.reset(all, sink) {
+        Ok(()) => {
+            ending.end.send_replace(true);
+            done("everything was deleted")
+        }
+        Err(error) => Event::Failed { error: error.0 },
+    })?;
+    Ok(events::stream(operation))
+}
+
+fn done(message: &str) -> Event {
+    tracing::info!("{message}");
+    Event::Done { message: message.to_owned(), already: false, marks: Vec::new() }
+}

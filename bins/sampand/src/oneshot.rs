@@ -1,0 +1,81 @@
+//! `sampand oneshot`: answers without a service, for when none runs.
+
+use std::process::ExitCode;
+
+use sampan_backend::Error;
+use sampan_model::api::{Distributions, ErrorCode, Event};
+use sampan_model::check::Check;
+use sampan_model::instance::Instance;
+use sampan_sys::lock::FileLock;
+use serde::Serialize;
+
+use crate::failure;
+
+/// What can be done without a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum What {
+    /// Test every prerequisite.
+    Check,
+    /// List distributions.
+    List,
+    /// Versions.
+    Version,
+    /// What a reset deletes.
+    ResetPlan,
+    /// Delete.
+    Reset,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    checks: Vec<Check>,
+}
+
+/// Does `what` and prints the result.
+pub(crate) fn run(instance: &Instance, what: What, all: bool) -> ExitCode {
+    match answer(instance, what, all) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::print(&error),
+    }
+}
+
+fn answer(instance: &Instance, what: What, all: bool) -> Result<(), Error> {
+    let engine = crate::engine(instance.clone(), false)?;
+    match what {
+        What::Check => failure::line(&Checks { checks: engine.platform().check() }),
+        What::List => {
+            failure::line(&Distributions { distributions: engine.platform().distributions()? });
+        }
+        What::Version => failure::line(&engine.version(env!("CARGO_PKG_VERSION"))),
+        What::ResetPlan => failure::line(&engine.reset_plan(all)?),
+        What::Reset => {
+            // A service that came up in the meantime must not lose its files under its feet.
+            let _lock = if instance.state().is_dir() { Some(lock(instance)?) } else { None };
+            let sink = |event: Event| failure::line(&event);
+            match engine.reset(all, &sink) {
+                Ok(()) => failure::line(&Event::Done {
+                    message: "everything was deleted".to_owned(),
+                    already: false,
+                    marks: Vec::new(),
+                }),
+                Err(error) => failure::line(&Event::Failed { error: error.0 }),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The instance's lock, which only one process has.
+pub(crate) fn lock(instance: &Instance) -> Result<FileLock, Error> {
+    match FileLock::try_exclusive(&instance.lock()) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Error::new(
+            ErrorCode::Busy,
+            format!("another service of the instance {instance} uses {}", instance.state().display()),
+            Some(
+                "`sampan status` tells about it; it is reached through the same SAMPAN_RUN_DIR it was started with",
+            ),
+        )),
+        Err(error) => Err(Error::new(ErrorCode::Failed, sampan_backend::error::chain(&error), None)),
+    }
+}

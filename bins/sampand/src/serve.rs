@@ -1,0 +1,132 @@
+//! The service: lock, socket, API, until it is told to end.
+
+use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sampan_backend::Error;
+use sampan_backend::error::chain;
+use sampan_model::api::ErrorCode;
+use sampan_model::instance::Instance;
+use sampan_native::{GROUP, gid_of};
+use sampan_sys::process::{Standard, redirect, set_session};
+use sampan_sys::socket::{SocketKind, bind_unix_listener, listen};
+use tracing::info;
+
+use crate::api::{self, Service};
+use crate::oneshot::lock;
+
+/// How long requests under way may take to end after the service was told to.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Serves the instance; returns when the service is to end.
+pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::new(ErrorCode::Denied, "the service needs root", Some("sudo sampan start")));
+    }
+    if detached {
+        set_session().map_err(|error| Error::new(ErrorCode::Failed, chain(&error), None))?;
+    }
+    let engine = crate::engine(instance.clone(), true)?;
+    let _lock = match lock(instance) {
+        Ok(lock) => lock,
+        // Two starts at once: the other one's service is as good as this one.
+        Err(error) if detached && error.code() == ErrorCode::Busy => return wait_for_other(instance, error),
+        Err(error) => return Err(error),
+    };
+    log_to_stderr();
+    let listener = bind(instance)?;
+    info!(instance = instance.name(), state = %instance.state().display(), "serving");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    if detached {
+        // Ready: whoever started this service reads to the end of standard output.
+        let stderr = std::io::stderr();
+        redirect(&stderr, Standard::Output)
+            .map_err(|error| Error::new(ErrorCode::Failed, chain(&error), None))?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(ErrorCode::Failed, format!("no runtime: {error}"), None))?;
+    let service = Arc::new(Service::new(engine));
+    let socket = instance.api_socket();
+    let served = runtime.block_on(serve(listener, service));
+    runtime.shutdown_timeout(DRAIN);
+    let _ = std::fs::remove_file(socket);
+    for folder in [instance.run().to_owned(), instance.run().parent().unwrap_or(instance.run()).to_owned()] {
+        // Only when empty: what runs keeps its records there.
+        let _ = std::fs::remove_dir(folder);
+    }
+    served
+}
+
+async fn serve(listener: OwnedFd, service: Arc<Service>) -> Result<(), Error> {
+    let failed =
+        |error: std::io::Error| Error::new(ErrorCode::Failed, format!("cannot serve: {error}"), None);
+    let listener = std::os::unix::net::UnixListener::from(listener);
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+    let ending = Arc::clone(&service);
+    let shutdown = async move {
+        tokio::select! {
+            () = ending.ended() => {}
+            _ = terminate.recv() => info!("asked to end; what runs goes on"),
+            _ = tokio::signal::ctrl_c() => info!("interrupted; what runs goes on"),
+        }
+    };
+    let app = api::router(service).into_make_service_with_connect_info::<api::auth::Peer>();
+    let (stopped, drained) = tokio::sync::oneshot::channel::<()>();
+    let graceful = axum::serve(listener, app).with_graceful_shutdown(async move {
+        shutdown.await;
+        let _ = stopped.send(());
+    });
+    tokio::select! {
+        served = graceful => served.map_err(failed),
+        () = async {
+            let _ = drained.await;
+            tokio::time::sleep(DRAIN).await;
+        } => Ok(()),
+    }
+}
+
+fn bind(instance: &Instance) -> Result<OwnedFd, Error> {
+    let gid = gid_of(GROUP);
+    let mode = if gid.is_some() { 0o660 } else { 0o600 };
+    let failed = |error: &dyn std::error::Error| Error::new(ErrorCode::Failed, chain(error), None);
+    let listener = bind_unix_listener(&instance.api_socket(), SocketKind::Stream, mode, gid)
+        .map_err(|error| failed(&error))?;
+    listen(&listener, 128).map_err(|error| failed(&error))?;
+    Ok(listener)
+}
+
+/// Another service of this instance is coming up: as soon as its API answers it serves the caller as well.
+fn wait_for_other(instance: &Instance, busy: Error) -> Result<(), Error> {
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while std::time::Instant::now() < until {
+        if UnixStream::connect(instance.api_socket()).is_ok() {
+            return Ok(());
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    Err(busy)
+}
+
+/// Few lines, each worth reading. Under systemd the journal has time and colour of its own.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let format = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        format.without_time().init();
+    } else {
+        format.init();
+    }
+}

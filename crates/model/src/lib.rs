@@ -1,0 +1,17 @@
+//! Pure data and rules: what both sides of a socket agree on, and what needs no machine to be decided.
+//!
+//! No I/O and no async in this crate: a function here depends on its arguments only.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod check;
+pub mod distro;
+pub mod document;
+pub mod engine;
+pub mod guest;
+pub mod instance;
+pub mod network;
+pub mod registry;
+pub mod settings;
+pub mod size;
+pub mod wsl;

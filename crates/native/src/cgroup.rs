@@ -1,0 +1,247 @@
+//! Cgroups: one for the instance, below it an outer one per distribution (limits, out of its reach) and in that the
+//! inner one, which the distribution sees as its root. The same tree on version 1 and version 2.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use sampan_backend::Explain;
+use sampan_model::guest::{CgroupView, Hierarchy};
+use sampan_sys::SysError;
+use sampan_sys::mount::{self, MountEntry};
+
+/// Name of the inner cgroup.
+const INNER: &str = "ns";
+
+/// Why the cgroups could not be made or removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CgroupError {
+    #[error("no cgroup hierarchy is mounted below /sys/fs/cgroup")]
+    None,
+    #[error("the mounts of this machine cannot be read")]
+    Mounts(#[source] SysError),
+    #[error("cannot make the cgroup {path}")]
+    Make { path: PathBuf, source: std::io::Error },
+    #[error("cannot set {path}")]
+    Set { path: PathBuf, source: std::io::Error },
+    #[error("cannot remove the cgroup {path}")]
+    Remove { path: PathBuf, source: std::io::Error },
+}
+
+impl Explain for CgroupError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::None => Some("mount -t cgroup2 cgroup2 /sys/fs/cgroup".to_owned()),
+            Self::Remove { .. } => Some("a process is still in it: `sampan stop`, then try again".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The hierarchies of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// Version 1, maybe with the (controller-less) version 2 beside it: mount options and mount point of each.
+    V1(Vec<(String, PathBuf)>),
+    /// Version 2 alone: the folder below which cgroups may be made.
+    V2(PathBuf),
+}
+
+impl Host {
+    pub(crate) fn detect() -> Result<Self, CgroupError> {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let delegated = Path::new("/run/systemd/system").exists();
+        Self::of(&mount::mountinfo(None).map_err(CgroupError::Mounts)?, &own, delegated)
+            .ok_or(CgroupError::None)
+    }
+
+    /// On a host with systemd only the service's own cgroup is delegated to us; elsewhere the root is free.
+    fn of(mounts: &[MountEntry], own: &str, delegated: bool) -> Option<Self> {
+        let of_type = |fstype: &'static str| {
+            mounts.iter().filter(move |m| m.fstype == fstype && m.mount_point.starts_with("/sys/fs/cgroup"))
+        };
+        let mut hierarchies: Vec<(String, PathBuf)> = of_type("cgroup")
+            .filter_map(|m| Some((selector(&m.super_options)?, m.mount_point.clone())))
+            .collect();
+        let unified = of_type("cgroup2").next().map(|m| m.mount_point.clone());
+        if !hierarchies.is_empty() {
+            hierarchies.extend(unified.map(|path| (String::new(), path)));
+            return Some(Self::V1(hierarchies));
+        }
+        let top = unified?;
+        let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        // `service` is the leaf that the service itself moves to.
+        let own = own.strip_suffix("/service").unwrap_or(own);
+        Some(Self::V2(if delegated { top.join(own) } else { top }))
+    }
+
+    /// Makes the cgroups of a distribution and says how it sees them.
+    pub(crate) fn create(&self, instance: &str, distro: &str) -> Result<CgroupView, CgroupError> {
+        match self {
+            Self::V1(hierarchies) => {
+                let mut views = Vec::new();
+                for (options, top) in hierarchies {
+                    let path = inner(top, instance, distro);
+                    make(&path)?;
+                    if options.split(',').any(|option| option == "cpuset") {
+                        fill_cpuset(top, &path)?;
+                    }
+                    let folder = top.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    views.push(Hierarchy { options: options.clone(), folder, path });
+                }
+                Ok(CgroupView::V1 { hierarchies: views })
+            }
+            Self::V2(top) => {
+                let path = inner(top, instance, distro);
+                make(&path)?;
+                make_room_for_children(top)?;
+                for parent in [top.clone(), top.join(instance), top.join(instance).join(distro)] {
+                    hand_on(&parent)?;
+                }
+                Ok(CgroupView::V2 { path })
+            }
+        }
+    }
+
+    /// Removes a cgroup of the instance (all of it when `distro` is none) with all below it.
+    pub(crate) fn remove(&self, instance: &str, distro: Option<&str>) -> Result<(), CgroupError> {
+        let tops: Vec<&PathBuf> = match self {
+            Self::V1(hierarchies) => hierarchies.iter().map(|(_, top)| top).collect(),
+            Self::V2(top) => vec![top],
+        };
+        let mut first = Ok(());
+        for top in tops {
+            let path = top.join(instance);
+            let path = distro.map_or(path.clone(), |distro| path.join(distro));
+            first = first.and(remove_tree(&path));
+        }
+        first
+    }
+}
+
+/// The mount options that select a version 1 hierarchy: its controllers, or its name.
+fn selector(super_options: &str) -> Option<String> {
+    const FLAGS: [&str; 8] =
+        ["rw", "ro", "xattr", "clone_children", "noprefix", "cpuset_v2_mode", "favordynmods", "nodev"];
+    let chosen: Vec<&str> = super_options
+        .split(',')
+        .filter(|option| !FLAGS.contains(option) && !option.starts_with("release_agent="))
+        .collect();
+    match chosen.as_slice() {
+        [] => None,
+        [name] if name.starts_with("name=") => Some(format!("none,{name}")),
+        options => Some(options.join(",")),
+    }
+}
+
+fn inner(top: &Path, instance: &str, distro: &str) -> PathBuf {
+    top.join(instance).join(distro).join(INNER)
+}
+
+fn make(path: &Path) -> Result<(), CgroupError> {
+    fs::create_dir_all(path).map_err(|source| CgroupError::Make { path: path.to_owned(), source })
+}
+
+/// A cpuset without CPUs takes no process; new ones begin empty.
+fn fill_cpuset(top: &Path, inner: &Path) -> Result<(), CgroupError> {
+    let below = inner.strip_prefix(top).unwrap_or(inner);
+    let mut parent = top.to_owned();
+    for part in below.components() {
+        let child = parent.join(part);
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let error = |source| CgroupError::Set { path: child.join(file), source };
+            let now = fs::read_to_string(child.join(file)).map_err(error)?;
+            if now.trim().is_empty() {
+                set(&child.join(file), &fs::read_to_string(parent.join(file)).map_err(error)?)?;
+            }
+        }
+        parent = child;
+    }
+    Ok(())
+}
+
+/// A cgroup with processes can't hand on controllers: the service moves from its own into a leaf below.
+fn make_room_for_children(top: &Path) -> Result<(), CgroupError> {
+    let Ok(procs) = fs::read_to_string(top.join("cgroup.procs")) else { return Ok(()) };
+    let own = std::process::id().to_string();
+    if top.join("cgroup.type").exists() && procs.lines().any(|pid| pid == own) {
+        let leaf = top.join("service");
+        make(&leaf)?;
+        for pid in procs.lines() {
+            set(&leaf.join("cgroup.procs"), pid)?;
+        }
+    }
+    Ok(())
+}
+
+fn hand_on(path: &Path) -> Result<(), CgroupError> {
+    let file = path.join("cgroup.controllers");
+    let controllers = fs::read_to_string(&file).map_err(|source| CgroupError::Set { path: file, source })?;
+    for controller in controllers.split_whitespace() {
+        set(&path.join("cgroup.subtree_control"), &format!("+{controller}"))?;
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a cgroup's control file takes one write(2) and is no state file"
+)]
+fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
+    fs::write(path, value).map_err(|source| CgroupError::Set { path: path.to_owned(), source })
+}
+
+/// Depth first: a cgroup with children can't be removed.
+fn remove_tree(path: &Path) -> Result<(), CgroupError> {
+    let error = |source| CgroupError::Remove { path: path.to_owned(), source };
+    match fs::read_dir(path) {
+        Ok(entries) => {
+            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(error(e)),
+    }
+    match fs::remove_dir(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(error(e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mounts(text: &str) -> Vec<MountEntry> {
+        mount::parse_mountinfo(text.as_bytes())
+    }
+
+    #[test]
+    fn version_1_with_a_unified_one_beside() {
+        let table = mounts(
+            "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+             40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd\n\
+             41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+        );
+        let expected = [
+            ("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct"),
+            ("none,name=systemd", "/sys/fs/cgroup/systemd"),
+            ("", "/sys/fs/cgroup/unified"),
+        ];
+        let expected = expected.map(|(a, b)| (a.to_owned(), PathBuf::from(b))).to_vec();
+        assert_eq!(Host::of(&table, "0::/x\n", true), Some(Host::V1(expected)));
+    }
+
+    #[test]
+    fn version_2_uses_the_root_or_what_systemd_delegated() {
+        let table = mounts("30 20 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+        let own = "0::/system.slice/sampand.service\n";
+        let top = Path::new("/sys/fs/cgroup");
+        assert_eq!(Host::of(&table, own, false), Some(Host::V2(top.into())));
+        let delegated = Some(Host::V2(top.join("system.slice/sampand.service")));
+        assert_eq!(Host::of(&table, own, true), delegated);
+        assert_eq!(Host::of(&table, "0::/system.slice/sampand.service/service\n", true), delegated);
+        assert_eq!(Host::of(&[], own, true), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! Running distributions: starting, finding again, ending.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sampan_backend::Explain;
+use sampan_model::api::ErrorCode;
+use sampan_model::distro::Guid;
+use sampan_model::guest::{Answer, ControlReply, ControlRequest, DistroRecord, LaunchSpec};
+use sampan_model::instance::Instance;
+use sampan_sys::{SysError, poll, socket};
+
+use crate::process;
+use crate::tools::guest::{Guest, GuestError};
+
+/// An init that does not say who it is within this time hangs: the kernel alone would accept the connection.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// Why a distribution could not be started or ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DistroError {
+    #[error(transparent)]
+    Launch(GuestError),
+    #[error("{name} cannot be looked at")]
+    Look { name: String, source: SysError },
+    #[error("{name} (pid {pid}) does not end although it was killed")]
+    Stuck { name: String, pid: i32 },
+}
+
+impl Explain for DistroError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Launch(source) => source.code(),
+            _ => ErrorCode::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Launch(source) => {
+                source.hint().or_else(|| Some("`sampan check` tests what it needs".to_owned()))
+            }
+            Self::Stuck { .. } => Some("the kernel log (`dmesg`) says what it waits for".to_owned()),
+            Self::Look { .. } => None,
+        }
+    }
+}
+
+/// A running distribution, as recorded in its run folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Running(DistroRecord);
+
+impl Running {
+    /// Every running distribution, by the records alone: right even when the registry can't be read.
+    pub(crate) fn all(instance: &Instance) -> Vec<Self> {
+        let folders = fs::read_dir(instance.run().join("distros")).into_iter().flatten().flatten();
+        folders
+            .filter_map(|folder| folder.file_name().to_str()?.parse().ok())
+            .filter_map(|guid| Self::find(instance, &guid).ok()?)
+            .collect()
+    }
+
+    /// The running distribution with the storage `guid`, if it runs.
+    pub(crate) fn find(instance: &Instance, guid: &Guid) -> Result<Option<Self>, DistroError> {
+        let Some(record) = process::read_record::<DistroRecord>(&record(instance, guid)) else {
+            return Ok(None);
+        };
+        let opened = process::open(&record.process)
+            .map_err(|source| DistroError::Look { name: record.name.clone(), source })?;
+        Ok(opened.map(|_| Self(record)))
+    }
+
+    /// Starts a distribution whose disks are attached.
+    pub(crate) fn start(guest: &Guest, spec: &LaunchSpec) -> Result<Self, DistroError> {
+        let log = crate::hub::open_log(&spec.log).ok();
+        let answer = guest.ask("launch", spec, log).map_err(DistroError::Launch)?;
+        match answer {
+            Answer::Started { process } => {
+                Ok(Self(DistroRecord { name: spec.name.clone(), guid: spec.guid, process }))
+            }
+            other => {
+                let said = format!("{other:?}");
+                Err(DistroError::Launch(GuestError::Garbled { verb: "launch".to_owned(), said }))
+            }
+        }
+    }
+
+    /// Ends the distribution: asks init, waits until `limit`, then kills. Its sockets and record go with it.
+    pub(crate) fn terminate(&self, instance: &Instance, limit: Duration) -> Result<(), DistroError> {
+        let look = |source| DistroError::Look { name: self.0.name.clone(), source };
+        if let Some(pidfd) = process::open(&self.0.process).map_err(look)? {
+            let deadline = Instant::now() + limit;
+            let asked = !limit.is_zero() && self.ask_to_end(instance, limit);
+            // Init itself keeps to the limit; a little on top lets it finish.
+            let grace = deadline.saturating_duration_since(Instant::now()) + Duration::from_secs(2);
+            let ended = asked && sampan_sys::process::wait_exit(&pidfd, Some(grace)).map_err(look)?;
+            if !ended && !process::kill(&pidfd).map_err(look)? {
+                return Err(DistroError::Stuck { name: self.0.name.clone(), pid: self.0.process.pid });
+            }
+        }
+        let _ = fs::remove_dir_all(instance.distro_run(&self.0.guid));
+        Ok(())
+    }
+
+    fn ask_to_end(&self, instance: &Instance, limit: Duration) -> bool {
+        let deadline_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let request = |request| ask(instance, &self.0.guid, &request);
+        matches!(request(ControlRequest::Hello), Some(ControlReply::Hello { guid, .. }) if guid == self.0.guid)
+            && matches!(request(ControlRequest::Shutdown { deadline_ms }), Some(ControlReply::ShuttingDown))
+    }
+}
+
+/// The control socket of a distribution.
+pub(crate) fn control_socket(instance: &Instance, guid: &Guid) -> PathBuf {
+    instance.distro_run(guid).join("control.sock")
+}
+
+/// One request to an init; none when it gives no sign of life.
+fn ask(instance: &Instance, guid: &Guid, request: &ControlRequest) -> Option<ControlReply> {
+    let connection = socket::connect_seqpacket(&control_socket(instance, guid)).ok()?;
+    let bytes = serde_json::to_vec(request).expect("a request is plain data");
+    socket::send_fds(&connection, &bytes, &[]).ok()?;
+    if !poll::wait_for(&connection, Some(SIGN_OF_LIFE)).ok()? {
+        return None;
+    }
+    let mut buffer = [0; 4096];
+    let received = socket::recv_fds(&connection, &mut buffer).ok()?;
+    serde_json::from_slice(&buffer[..received.length]).ok()
+}
+
+/// Where a running distribution is recorded.
+pub(crate) fn record(instance: &Instance, guid: &Guid) -> PathBuf {
+    instance.distro_run(guid).join("record.json")
+}

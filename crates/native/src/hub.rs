@@ -1,0 +1,156 @@
+//! The hub: the process that holds the instance's mount and network namespaces.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sampan_backend::Explain;
+use sampan_model::api::ErrorCode;
+use sampan_model::distro::Guid;
+use sampan_model::guest::{Answer, AttachSpec, DetachSpec, HubRecord, HubSpec, ProcessId};
+use sampan_model::instance::Instance;
+use sampan_sys::{SysError, loopdev};
+
+use crate::process;
+use crate::tools::guest::{Guest, GuestError};
+
+/// The kernel frees a loop device a moment after the last unmount.
+const LOOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A hub that stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    pub(crate) process: ProcessId,
+}
+
+/// Why the hub could not do something.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HubError {
+    #[error("the hub cannot be started")]
+    Start(#[source] GuestError),
+    #[error("the folder {path} for the hub cannot be made")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error("the hub cannot be looked at")]
+    Look(#[source] SysError),
+    #[error("the hub (pid {pid}) does not end although it was killed")]
+    Stuck { pid: i32 },
+    #[error("cannot mount the disk {image}")]
+    Attach { image: PathBuf, source: GuestError },
+    #[error("cannot unmount the disk {image}")]
+    Detach { image: PathBuf, source: GuestError },
+    #[error("the disk {image} is still held by something after it was unmounted")]
+    Held { image: PathBuf },
+}
+
+impl Explain for HubError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Start(source) | Self::Attach { source, .. } | Self::Detach { source, .. } => source.code(),
+            Self::Held { .. } => ErrorCode::Busy,
+            _ => ErrorCode::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Start(source) | Self::Detach { source, .. } => source.hint(),
+            Self::Attach { image, .. } => Some(format!(
+                "`sampan check` tests loop devices and ext4; a damaged disk is repaired by `e2fsck -f {}` while Sampan is stopped",
+                image.display()
+            )),
+            Self::Held { image } => Some(format!(
+                "find the process with `grep -l loop /proc/*/mountinfo` and end it; {} is safe",
+                image.display()
+            )),
+            Self::Stuck { .. } => Some("the kernel log (`dmesg`) says what it waits for".to_owned()),
+            Self::Folder { .. } | Self::Look(_) => None,
+        }
+    }
+}
+
+impl Hub {
+    /// The hub of the instance, if it lives.
+    pub(crate) fn find(instance: &Instance) -> Result<Option<Self>, HubError> {
+        let Some(record) = process::read_record::<HubRecord>(&instance.hub_record()) else { return Ok(None) };
+        let alive = process::open(&record.process).map_err(HubError::Look)?.is_some();
+        Ok(alive.then_some(Self { process: record.process }))
+    }
+
+    /// Starts the hub.
+    pub(crate) fn start(instance: &Instance, guest: &Guest) -> Result<Self, HubError> {
+        let workdir = instance.run().join("hub");
+        make_folder(&workdir)?;
+        let spec = HubSpec { workdir, name: "sampan-hub".to_owned(), record: instance.hub_record() };
+        let log = open_log(&instance.log("hub"))?;
+        let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
+        match answer {
+            Answer::Started { process } => Ok(Self { process }),
+            other => {
+                let said = format!("{other:?}");
+                Err(HubError::Start(GuestError::Garbled { verb: "hub".to_owned(), said }))
+            }
+        }
+    }
+
+    /// Inode of its network namespace.
+    pub(crate) fn netns(&self) -> Result<u64, HubError> {
+        sampan_sys::namespace::netns_inode(self.process.pid).map_err(HubError::Look)
+    }
+
+    /// Ends the hub: with it go its mounts and, when no distribution is in it any more, the network namespace.
+    pub(crate) fn stop(&self, instance: &Instance) -> Result<(), HubError> {
+        if let Some(pidfd) = process::open(&self.process).map_err(HubError::Look)?
+            && !process::kill(&pidfd).map_err(HubError::Look)?
+        {
+            return Err(HubError::Stuck { pid: self.process.pid });
+        }
+        let _ = fs::remove_file(instance.hub_record());
+        let _ = fs::remove_dir(instance.run().join("hub"));
+        Ok(())
+    }
+
+    /// Where the storage `guid` is attached.
+    pub(crate) fn place(guid: &Guid) -> PathBuf {
+        Path::new("/int").join(guid.to_string())
+    }
+
+    /// Mounts an image.
+    pub(crate) fn attach(&self, guest: &Guest, image: &Path, guid: &Guid) -> Result<(), HubError> {
+        let spec = AttachSpec { hub: self.process.clone(), image: image.to_owned(), at: Self::place(guid) };
+        guest
+            .ask("attach", &spec, None)
+            .map(|_| ())
+            .map_err(|source| HubError::Attach { image: image.to_owned(), source })
+    }
+
+    /// Unmounts an image and waits until nothing holds it.
+    pub(crate) fn detach(&self, guest: &Guest, image: &Path, guid: &Guid) -> Result<(), HubError> {
+        let spec = DetachSpec { hub: self.process.clone(), at: Self::place(guid) };
+        guest
+            .ask("detach", &spec, None)
+            .map_err(|source| HubError::Detach { image: image.to_owned(), source })?;
+        wait_free(image)
+    }
+}
+
+/// Waits until no loop device holds `image`.
+pub(crate) fn wait_free(image: &Path) -> Result<(), HubError> {
+    match loopdev::wait_free(image, LOOP_LIMIT) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(HubError::Held { image: image.to_owned() }),
+        Err(error) => Err(HubError::Look(error)),
+    }
+}
+
+/// A log file, opened for appending.
+pub(crate) fn open_log(path: &Path) -> Result<File, HubError> {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|source| HubError::Folder { path: path.to_owned(), source })
+}
+
+fn make_folder(path: &Path) -> Result<(), HubError> {
+    fs::create_dir_all(path).map_err(|source| HubError::Folder { path: path.to_owned(), source })
+}

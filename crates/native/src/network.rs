@@ -1,0 +1,166 @@
+//! The network between the host and the shared network namespace: one veth pair, one nft table of our own, forwarding
+//! on two interfaces only. What it changes on the host is written down in the kernel, on the link itself.
+
+mod forwarding;
+mod routes;
+mod ruleset;
+
+use std::time::Duration;
+
+use sampan_backend::Explain;
+use sampan_model::api::ErrorCode;
+use sampan_model::instance::Instance;
+use sampan_model::network::Subnet;
+use sampan_sys::SysError;
+use sampan_sys::lock;
+use serde::{Deserialize, Serialize};
+
+use crate::hub::Hub;
+use crate::process;
+use crate::tools::{Tool, ToolError};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Why the network could not be set up or taken down.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkError {
+    #[error("the network cannot be set up")]
+    Tool(#[from] ToolError),
+    #[error("the network cannot be set up")]
+    Sys(#[from] SysError),
+    #[error("{program} printed what is not understood")]
+    Garbled { program: &'static str, source: serde_json::Error },
+    #[error("the network {subnet} of the settings is in use on this machine: {by}")]
+    Taken { subnet: Subnet, by: String, free: Option<Subnet> },
+    #[error("every private network from 192.168.65.0/24 on is in use on this machine")]
+    NoneFree,
+    #[error("cannot set forwarding on {link}")]
+    Forwarding { link: String, source: std::io::Error },
+}
+
+impl Explain for NetworkError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Tool(error) => error.code(),
+            Self::Taken { .. } => ErrorCode::Invalid,
+            _ => ErrorCode::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Tool(error) => {
+                error.hint().or_else(|| Some("`sampan check` tests what the network needs".to_owned()))
+            }
+            Self::Taken { free: Some(free), .. } => {
+                Some(format!("set \"vpnkitCidr\": \"{free}\" in settings.json, or remove the key"))
+            }
+            Self::Taken { free: None, .. } | Self::NoneFree => {
+                Some("set \"vpnkitCidr\" in settings.json to a private /24 network that is free".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The network that is up, as recorded in the run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Network {
+    pub(crate) subnet: Subnet,
+    /// Inode of the namespace at the other end.
+    pub(crate) netns: u64,
+}
+
+impl Network {
+    /// The network to the hub's namespace, if it was set up before.
+    pub(crate) fn find(instance: &Instance, netns: u64) -> Option<Self> {
+        process::read_record::<Self>(&instance.network_record())
+            .filter(|network| network.netns == netns && routes::link_exists(&instance.link()))
+    }
+
+    /// Sets the network up, from whatever an earlier attempt left.
+    pub(crate) fn set_up(
+        instance: &Instance,
+        hub: &Hub,
+        netns: u64,
+        wanted: Option<Subnet>,
+    ) -> Result<Self, NetworkError> {
+        // Two instances that look for a free network at once would both find the same one.
+        let _turn = lock::netns_lock()?;
+        remove(instance)?;
+        let host = routes::Host::read()?;
+        let subnet = host.choose(wanted)?;
+        let link = instance.link();
+        let forwarding = forwarding::Plan::of(&host, &link);
+        let pid = hub.process.pid;
+        batch(
+            &[],
+            &format!(
+                "link add {link} type veth peer name eth0 netns {pid}\n\
+                 link set {link} alias \"{}\"\n\
+                 address add {}/24 dev {link}\n\
+                 link set {link} up\n",
+                forwarding.alias(),
+                subnet.gateway(),
+            ),
+        )?;
+        let inside = format!("--net=/proc/{pid}/ns/net");
+        batch(
+            &[&inside],
+            &format!(
+                "address add {}/24 dev eth0\nlink set eth0 up\nroute add default via {}\n",
+                subnet.guest(),
+                subnet.gateway()
+            ),
+        )?;
+        // Closed before it is opened: the rules stand before the first packet may be forwarded.
+        let rules = ruleset::text(&instance.nft_table(), &link, subnet, &forwarding.opened());
+        Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&rules)?;
+        forwarding.apply(&link)?;
+        let network = Self { subnet, netns };
+        process::write_record(&instance.network_record(), &network)?;
+        Ok(network)
+    }
+
+    /// Takes the network down; that there is none is no failure.
+    pub(crate) fn take_down(instance: &Instance) -> Result<(), NetworkError> {
+        let _turn = lock::netns_lock()?;
+        remove(instance)?;
+        let _ = std::fs::remove_file(instance.network_record());
+        Ok(())
+    }
+}
+
+/// Removes table, forwarding and link, in this order: nothing is forwarded that the rules no longer watch.
+fn remove(instance: &Instance) -> Result<(), NetworkError> {
+    let link = instance.link();
+    if routes::link_exists(&link) {
+        forwarding::restore(&routes::Host::read()?, &link)?;
+        batch(&[], &format!("link delete {link}\n"))?;
+    }
+    let table = instance.nft_table();
+    // Naming it first makes deleting it right whether it was there or not.
+    match Tool::new("nft", LIMIT) {
+        Ok(nft) => {
+            nft.args(["-f", "-"])
+                .output_of(&format!("table inet {table} {{\n}}\ndelete table inet {table}\n"))?;
+        }
+        // No nft, no table of ours.
+        Err(ToolError::Missing { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// A batch for `ip`, in the network namespace that `nsenter` is told to enter, if any.
+fn batch(nsenter: &[&str], commands: &str) -> Result<(), NetworkError> {
+    let ip = Tool::new("ip", LIMIT)?;
+    let tool = if nsenter.is_empty() {
+        ip
+    } else {
+        Tool::new("nsenter", LIMIT)?.args(nsenter).arg("--").arg(ip.path())
+    };
+    tool.args(["-batch", "-"]).output_of(commands)?;
+    Ok(())
+}

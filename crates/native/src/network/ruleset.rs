@@ -1,0 +1,53 @@
+//! The instance's nft table. Replaced as a whole, in one transaction; nothing is ever changed in anybody else's.
+
+use sampan_model::network::Subnet;
+
+/// The table's text for `nft -f`. `opened`: uplinks that forward only because of us.
+pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str]) -> String {
+    let quoted: Vec<String> = opened.iter().map(|uplink| format!("\"{uplink}\"")).collect();
+    let neighbours = if quoted.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "    iifname {{ {} }} oifname != \"smpn*\" ct state new drop comment \"forwarding is for Sampan only\"\n",
+            quoted.join(", ")
+        )
+    };
+    format!(
+        r#"table inet {table} {{
+}}
+delete table inet {table}
+table inet {table} {{
+  chain forward {{
+    type filter hook forward priority filter - 5; policy accept;
+    iifname "{link}" accept comment "distributions to the world"
+    oifname "{link}" ct state established,related accept comment "answers to distributions"
+    oifname "{link}" ct status dnat accept comment "published ports"
+    oifname "{link}" drop comment "nobody routes into the distributions"
+{neighbours}  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {subnet} oifname != "{link}" masquerade comment "distributions leave with the host's address"
+  }}
+}}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_replaced_as_a_whole_and_names_only_itself() {
+        let text = text("sampan_1", "smpn1", Subnet::DEFAULT, &["eth0", "wlan0"]);
+        assert!(text.contains("delete table inet sampan_1\n"));
+        assert!(text.contains(r#"iifname { "eth0", "wlan0" } oifname != "smpn*" ct state new drop"#));
+        assert_eq!(text.matches("table inet").count(), text.matches("table inet sampan_1").count());
+        // nft wants a line end before a closing brace, or it loads nothing at all.
+        assert!(
+            text.lines()
+                .all(|line| !line.contains('}') || line.trim_start().starts_with('}') || line.contains('{'))
+        );
+    }
+}

@@ -1,0 +1,366 @@
+//! [`Platform`] for Linux: puts the parts of this crate together.
+
+mod storage;
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sampan_backend::Error;
+use sampan_backend::clock::monotonic_us;
+use sampan_backend::platform::{Boot, ImageRecipe, Import, Keep, Platform, Sink};
+use sampan_model::api::{Disk, Distribution, ErrorCode, Event};
+use sampan_model::check::Check;
+use sampan_model::distro::{DATA, DistroState, ENGINE, Guid};
+use sampan_model::engine::Stage;
+use sampan_model::guest::{LaunchSpec, Placement, SocketSpec};
+use sampan_model::instance::Instance;
+use sampan_model::network::Subnet;
+use sampan_model::registry::{Entry, ImageRecord};
+
+use crate::distro::{Running, control_socket, record};
+use crate::hub::Hub;
+use crate::network::Network;
+use crate::store::Store;
+use crate::tools::guest::Guest;
+use crate::{cgroup, check, disk, group, image};
+
+/// Linux runs the distributions of one instance.
+#[derive(Debug)]
+pub struct Native {
+    instance: Instance,
+    guest: Guest,
+    store: Store,
+}
+
+impl Native {
+    /// The platform of `instance`; `guest` is the path of `sampan-guest`. Makes the instance's folders.
+    pub fn new(instance: Instance, guest: PathBuf) -> Result<Self, Error> {
+        let gid = group::gid_of(group::GROUP);
+        for (path, mode, group) in [
+            (instance.state().to_owned(), 0o755, None),
+            (instance.distros(), 0o711, None),
+            (instance.cache(), 0o700, None),
+            (instance.logs(), 0o750, gid),
+            (instance.run().to_owned(), 0o755, None),
+            (instance.run().join("distros"), 0o700, None),
+        ] {
+            make_folder(&path, mode, group).map_err(|source| {
+                let code = match source.kind() {
+                    std::io::ErrorKind::StorageFull => ErrorCode::DiskFull,
+                    std::io::ErrorKind::PermissionDenied => ErrorCode::Denied,
+                    _ => ErrorCode::Failed,
+                };
+                let message = format!("cannot make the folder {}: {source}", path.display());
+                Error::new(code, message, Some("check free space and permissions above it"))
+            })?;
+        }
+        Ok(Self::unprepared(instance, guest))
+    }
+
+    /// As [`Native::new`] for looking only: makes nothing.
+    pub fn unprepared(instance: Instance, guest: PathBuf) -> Self {
+        let store = Store::new(instance.clone());
+        Self { instance, guest: Guest::new(guest), store }
+    }
+
+    fn known(&self, name: &str) -> Result<Entry, Error> {
+        self.store.load()?.find(name).cloned().ok_or_else(|| {
+            let message = format!("there is no distribution called {name}");
+            Error::new(ErrorCode::Invalid, message, Some("`wsl -l -v` lists those that are installed"))
+        })
+    }
+
+    fn running(&self, guid: &Guid) -> Result<Option<Running>, Error> {
+        Ok(Running::find(&self.instance, guid)?)
+    }
+
+    fn hub(&self) -> Result<Option<Hub>, Error> {
+        Ok(Hub::find(&self.instance)?)
+    }
+
+    /// Every storage there is, by the folders alone: right even when the registry can't be read.
+    fn storages(&self) -> Vec<Guid> {
+        let folders = fs::read_dir(self.instance.distros()).into_iter().flatten().flatten();
+        folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok()).collect()
+    }
+}
+
+impl Platform for Native {
+    fn recover(&self) -> Result<(), Error> {
+        self.clear_unfinished()
+    }
+
+    fn distributions(&self) -> Result<Vec<Distribution>, Error> {
+        let registry = self.store.load()?;
+        let engine_runs = match registry.find(ENGINE) {
+            Some(entry) => self.running(&entry.guid)?.is_some(),
+            None => false,
+        };
+        let mut list = Vec::new();
+        for entry in &registry.distributions {
+            // The data's disk has no init of its own: it is in use while the engine is.
+            let runs = if entry.name == DATA { engine_runs } else { self.running(&entry.guid)?.is_some() };
+            list.push(Distribution {
+                name: entry.name.clone(),
+                guid: entry.guid,
+                state: if runs { DistroState::Running } else { DistroState::Stopped },
+                version: entry.version,
+                default: registry.default == Some(entry.guid),
+            });
+        }
+        Ok(list)
+    }
+
+    fn entry(&self, name: &str) -> Result<Option<Entry>, Error> {
+        Ok(self.store.load()?.find(name).cloned())
+    }
+
+    fn disks(&self) -> Result<Vec<Disk>, Error> {
+        let entries = self.store.load()?.distributions;
+        let disk = |entry: Entry| {
+            let path = disk::image(&self.instance, &entry.guid);
+            let size_bytes = fs::metadata(&path).map_or(0, |meta| meta.len());
+            let allocated_bytes = sampan_sys::fs::allocated_bytes(&path).unwrap_or(0);
+            Disk { distribution: entry.name, path, size_bytes, allocated_bytes }
+        };
+        Ok(entries.into_iter().map(disk).collect())
+    }
+
+    fn cached_image(&self) -> Option<PathBuf> {
+        image::cached(&self.instance)
+    }
+
+    fn build_image(&self, recipe: &ImageRecipe<'_>, sink: Sink<'_>) -> Result<PathBuf, Error> {
+        Ok(image::build(&self.instance, &self.guest, recipe, sink)?)
+    }
+
+    fn identify(&self, archive: &Path) -> Result<ImageRecord, Error> {
+        Ok(image::identify(archive)?)
+    }
+
+    fn import(&self, import: &Import<'_>, sink: Sink<'_>) -> Result<(), Error> {
+        self.import_storage(import, sink)
+    }
+
+    fn settle(&self, name: &str, keep: Keep) -> Result<(), Error> {
+        self.settle_storage(name, keep)
+    }
+
+    fn create_disk(&self, name: &str, size_bytes: u64) -> Result<(), Error> {
+        self.create_storage(name, size_bytes)
+    }
+
+    fn verify_storage(&self, name: &str) -> Result<(), Error> {
+        match self.entry(name)? {
+            Some(entry) => Ok(disk::verify(&self.instance, name, &entry.guid)?),
+            None => Ok(()),
+        }
+    }
+
+    fn prepare(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
+        stage(sink, Stage::Hub);
+        let hub = match self.hub()? {
+            Some(hub) => hub,
+            None => Hub::start(&self.instance, &self.guest)?,
+        };
+        stage(sink, Stage::Network);
+        let netns = hub.netns()?;
+        if Network::find(&self.instance, netns).is_none() {
+            Network::set_up(&self.instance, &hub, netns, subnet)?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, boot: &Boot<'_>, sink: Sink<'_>) -> Result<(), Error> {
+        let entry = self.known(boot.name)?;
+        let hub = self.hub()?.ok_or_else(|| {
+            Error::new(ErrorCode::Failed, "the hub ended during the start", Some("`sampan start` again"))
+        })?;
+        stage(sink, Stage::Disks);
+        let mut disks = Vec::new();
+        for (name, to) in boot.disks {
+            let guid = self.known(name)?.guid;
+            disk::verify(&self.instance, name, &guid)?;
+            hub.attach(&self.guest, &disk::image(&self.instance, &guid), &guid)?;
+            disks.push(Placement { from: Hub::place(&guid), to: PathBuf::from(to) });
+        }
+        disk::verify(&self.instance, boot.name, &entry.guid)?;
+        hub.attach(&self.guest, &disk::image(&self.instance, &entry.guid), &entry.guid)?;
+
+        stage(sink, Stage::Boot);
+        let cgroup = cgroup::Host::detect()?.create(&self.instance.cgroup(), boot.name)?;
+        let gid = group::gid_of(group::GROUP);
+        let mut sockets = vec![SocketSpec {
+            name: "control".to_owned(),
+            path: control_socket(&self.instance, &entry.guid),
+            mode: 0o600,
+            gid: None,
+        }];
+        for socket in &boot.sockets {
+            let own = || self.instance.distro_run(&entry.guid).join(format!("{}.sock", socket.name));
+            let (mode, gid) = match gid {
+                Some(gid) if socket.group => (0o660, Some(gid)),
+                _ => (0o600, None),
+            };
+            let path = socket.path.clone().unwrap_or_else(own);
+            sockets.push(SocketSpec { name: socket.name.clone(), path, mode, gid });
+        }
+        let spec = LaunchSpec {
+            name: boot.name.to_owned(),
+            guid: entry.guid,
+            hub: hub.process.clone(),
+            netns: hub.netns()?,
+            record: record(&self.instance, &entry.guid),
+            root: Hub::place(&entry.guid),
+            disks,
+            folders: vec![Placement { from: self.instance.logs(), to: PathBuf::from(boot.logs) }],
+            cgroup,
+            resolv_conf: resolv_conf(),
+            sockets,
+            services: boot.services.clone(),
+            log: self.instance.log(boot.name),
+        };
+        Running::start(&self.guest, &spec)?;
+        Ok(())
+    }
+
+    fn is_running(&self, name: &str) -> Result<bool, Error> {
+        match self.entry(name)? {
+            Some(entry) => Ok(self.running(&entry.guid)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    fn socket(&self, name: &str, socket: &str) -> Result<Option<PathBuf>, Error> {
+        let entry = self.known(name)?;
+        let path = self.instance.distro_run(&entry.guid).join(format!("{socket}.sock"));
+        Ok(self.running(&entry.guid)?.map(|_| path))
+    }
+
+    fn terminate(&self, name: &str, deadline: Duration) -> Result<(), Error> {
+        let entry = self.known(name)?;
+        if let Some(running) = self.running(&entry.guid)? {
+            running.terminate(&self.instance, deadline)?;
+        }
+        cgroup::Host::detect()?.remove(&self.instance.cgroup(), Some(name))?;
+        Ok(())
+    }
+
+    fn shut_down(&self, deadline: Duration) -> Vec<Error> {
+        self.take_everything_down(deadline)
+    }
+
+    fn unregister(&self, name: &str) -> Result<(), Error> {
+        self.remove_storage(name)
+    }
+
+    fn erase(&self) -> Result<(), Error> {
+        for guid in self.storages() {
+            let image = disk::image(&self.instance, &guid);
+            if image.exists() {
+                crate::hub::wait_free(&image)?;
+            }
+        }
+        for folder in [self.instance.run(), self.instance.state()] {
+            match fs::remove_dir_all(folder) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    let message = format!("cannot remove {}: {source}", folder.display());
+                    return Err(Error::new(ErrorCode::Failed, message, Some("see what still uses it")));
+                }
+                _ => {}
+            }
+            // The base folder goes too when this was the last instance in it; a folder in use stays by itself.
+            if let Some(base) = folder.parent() {
+                let _ = fs::remove_dir(base);
+            }
+        }
+        Ok(())
+    }
+
+    fn subnet(&self) -> Option<String> {
+        let netns = self.hub().ok()??.netns().ok()?;
+        Network::find(&self.instance, netns).map(|network| network.subnet.to_string())
+    }
+
+    fn check(&self) -> Vec<Check> {
+        check::all(&self.instance)
+    }
+}
+
+impl Native {
+    /// Every step is tried, whatever became of the one before.
+    fn take_everything_down(&self, deadline: Duration) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut note = |result: Result<(), Error>| errors.extend(result.err());
+        for running in Running::all(&self.instance) {
+            note(running.terminate(&self.instance, deadline).map_err(Error::from));
+        }
+        if let Ok(Some(hub)) = self.hub() {
+            for guid in self.storages() {
+                let image = disk::image(&self.instance, &guid);
+                note(hub.detach(&self.guest, &image, &guid).map_err(Error::from));
+            }
+        }
+        note(Network::take_down(&self.instance).map_err(Error::from));
+        if let Ok(Some(hub)) = self.hub() {
+            note(hub.stop(&self.instance).map_err(Error::from));
+        }
+        for guid in self.storages() {
+            let image = disk::image(&self.instance, &guid);
+            if image.exists() {
+                note(crate::hub::wait_free(&image).map_err(Error::from));
+            }
+        }
+        note(
+            cgroup::Host::detect()
+                .and_then(|host| host.remove(&self.instance.cgroup(), None))
+                .map_err(Error::from),
+        );
+        // What is left in the run folder names nothing that lives.
+        for left in
+            [self.instance.docker_socket(), self.instance.hub_record(), self.instance.network_record()]
+        {
+            let _ = fs::remove_file(left);
+        }
+        let _ = fs::remove_dir_all(self.instance.run().join("distros"));
+        let _ = fs::remove_dir(self.instance.run().join("hub"));
+        errors
+    }
+}
+
+fn stage(sink: Sink<'_>, stage: Stage) {
+    sink(Event::Stage { stage, at_us: monotonic_us() });
+}
+
+/// The host's resolvers for the engine. A stub that listens on the host's loopback can't be reached from there: what
+/// the stub itself asks is taken then.
+fn resolv_conf() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let usable = |text: &str| -> Vec<String> {
+        let server = |line: &str| line.strip_prefix("nameserver").map(str::trim).map(str::to_owned);
+        let reachable = |address: &String| !address.starts_with("127.") && address != "::1";
+        text.lines().filter_map(server).filter(reachable).collect()
+    };
+    let mut servers = usable(&read("/etc/resolv.conf"));
+    if servers.is_empty() {
+        servers = usable(&read("/run/systemd/resolve/resolv.conf"));
+    }
+    let mut text = "# Written by Sampan at each start, from the resolvers of the host.\n".to_owned();
+    for server in servers {
+        text.push_str("nameserver ");
+        text.push_str(&server);
+        text.push('\n');
+    }
+    text
+}
+
+fn make_folder(path: &Path, mode: u32, group: Option<u32>) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    if group.is_some() {
+        std::os::unix::fs::chown(path, None, group)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! `sampan-guest`, which does the work in namespaces.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sampan_backend::Explain;
+use sampan_model::api::ErrorCode;
+use sampan_model::guest::Answer;
+use serde::Serialize;
+
+use super::{Tool, ToolError};
+
+/// Status of `with-image` for "what was written could not be kept: no room".
+pub(crate) const NO_ROOM: i32 = 75;
+
+/// A verb of the guest that only sets something up may take this long, on the slowest disk.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Why the guest did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GuestError {
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    #[error("{message}")]
+    Refused { message: String, busy: bool },
+    #[error("sampan-guest {verb} answered `{said}`")]
+    Garbled { verb: String, said: String },
+}
+
+impl Explain for GuestError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Tool(error) => error.code(),
+            Self::Refused { message, .. } if message.contains("No space left on device") => {
+                ErrorCode::DiskFull
+            }
+            Self::Refused { .. } | Self::Garbled { .. } => ErrorCode::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Tool(error) => error.hint(),
+            Self::Refused { busy: true, .. } => {
+                Some("something still uses it: `sampan stop`, then try again".to_owned())
+            }
+            Self::Refused { .. } | Self::Garbled { .. } => None,
+        }
+    }
+}
+
+/// The guest program of this installation.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    path: PathBuf,
+}
+
+impl Guest {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Asks a verb that answers.
+    pub(crate) fn ask(
+        &self,
+        verb: &str,
+        spec: &impl Serialize,
+        log: Option<File>,
+    ) -> Result<Answer, GuestError> {
+        let text = serde_json::to_string(spec).expect("a spec is plain data");
+        let mut tool = Tool::at(&format!("sampan-guest {verb}"), self.path.clone(), LIMIT).arg(verb);
+        if let Some(log) = log {
+            tool = tool.log_to(log);
+        }
+        let said = tool.output_of(&text)?;
+        match serde_json::from_str(&said) {
+            Ok(Answer::Failed { message, busy }) => Err(GuestError::Refused { message, busy }),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(GuestError::Garbled { verb: verb.to_owned(), said }),
+        }
+    }
+
+    /// A command that sees an ext4 image mounted on `dir`, and nobody else does.
+    pub(crate) fn with_image(&self, image: &Path, dir: &Path, limit: Duration) -> Tool {
+        Tool::at("sampan-guest with-image", self.path.clone(), limit)
+            .arg("with-image")
+            .arg(image)
+            .arg(dir)
+            .arg("--")
+    }
+
+    /// A command whose every descendant ends with this process.
+    pub(crate) fn tether(&self, name: &str, limit: Duration) -> Tool {
+        Tool::at(name, self.path.clone(), limit).arg("tether").arg("--")
+    }
+}

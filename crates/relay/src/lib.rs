@@ -1,0 +1,8 @@
+//! Moves bytes: between two streams, from the host's Docker socket to the engine's, and in small HTTP exchanges over
+//! unix sockets. The only crate that knows Docker's API.
+#![forbid(unsafe_code)]
+
+pub mod docker;
+pub mod front;
+pub mod pump;
+pub mod unix_http;

@@ -1,0 +1,76 @@
+//! Files: written whole or not at all, opened inside a root, and the space they take.
+
+mod atomic;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+pub use atomic::write_atomic;
+pub use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, Mode, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::error::{Context, Result, SysError, last_errno};
+
+/// Opens `path` as a process with the root folder `root` would: absolute paths and links stay inside, links
+/// of `/proc` that lead anywhere are refused. Close-on-exec is added to `flags`.
+pub fn open_in_root(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
+    let open = || rustix::fs::openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, mode, resolve);
+    // EAGAIN: something was renamed meanwhile and the kernel cannot vouch for "inside"; it asks to try again.
+    let mut result = open();
+    for _ in 0..16 {
+        match result {
+            Err(Errno::AGAIN | Errno::INTR) => result = open(),
+            other => return other.on("open", path),
+        }
+    }
+    result.on("open", path)
+}
+
+/// Gives the unused blocks of the file system mounted at `mount` back to its device; returns how many bytes.
+pub fn fitrim(mount: &Path) -> Result<u64> {
+    /// `struct fstrim_range`.
+    #[repr(C)]
+    struct Range {
+        start: u64,
+        length: u64,
+        min_length: u64,
+    }
+    const FITRIM: libc::Ioctl = 0xC018_5879;
+    const WHAT: &str = "trim the file system at";
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(mount, flags, Mode::empty()).on(WHAT, mount)?;
+    let mut range = Range { start: 0, length: u64::MAX, min_length: 0 };
+    // SAFETY: the request reads and writes an fstrim_range, which `range` is.
+    if unsafe { libc::ioctl(folder.as_raw_fd(), FITRIM, &raw mut range) } != 0 {
+        return Err(SysError::new(WHAT, mount, last_errno()));
+    }
+    Ok(range.length)
+}
+
+/// Bytes that an ordinary user can still write on the file system of `path`.
+pub fn free_space(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(path).on("ask for the free space at", path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Bytes that a file takes on its file system, holes left out.
+pub fn allocated_bytes(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::stat(path).on("ask for the size of", path)?;
+    Ok(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512))
+}
+
+/// Whether files in `folder` can give back space in their middle, as images with discard do.
+pub fn punch_hole_supported(folder: &Path) -> Result<bool> {
+    const WHAT: &str = "try hole punching in";
+    let file = atomic::TempFile::new(&folder.join("hole"), 0o600)?;
+    rustix::io::write(&file, &vec![1; 65536]).on(WHAT, folder)?;
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(&file, flags, 0, 65536) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(errno) => Err(SysError::new(WHAT, folder, errno)),
+    }
+}

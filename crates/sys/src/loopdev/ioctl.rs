@@ -1,0 +1,115 @@
+//! The loop driver's ioctls.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use crate::error::last_errno;
+
+const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+const BLOCK_SIZE: u32 = 512;
+
+/// `struct loop_info64`. *Four* u32 stand before the names: with three the flags are lost without an error,
+/// and with them the device's clearing of itself.
+#[repr(C)]
+pub(super) struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// `struct loop_config`.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+const _: () = assert!(size_of::<LoopInfo>() == 232 && size_of::<LoopConfig>() == 304);
+const _: () = assert!(std::mem::offset_of!(LoopInfo, flags) == 52);
+
+impl LoopInfo {
+    const EMPTY: Self = Self {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        size_limit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    };
+
+    /// Device number of the file system the image is on.
+    pub(super) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Inode number of the image.
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        self.flags & LO_FLAGS_DIRECT_IO != 0
+    }
+
+    /// Whether less than the whole image can be written through the device.
+    pub(super) fn is_partial(&self) -> bool {
+        self.offset != 0 || self.size_limit != 0 || self.flags & LO_FLAGS_READ_ONLY != 0
+    }
+}
+
+/// Number of a device without a file; it may get one before the caller comes to it.
+pub(super) fn free_index(control: &OwnedFd) -> Result<u32, Errno> {
+    // SAFETY: this request has no argument and returns a number.
+    let index = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+    u32::try_from(index).map_err(|_| last_errno())
+}
+
+/// Gives the device its file, with all settings in one step.
+pub(super) fn configure(device: &OwnedFd, file: &OwnedFd, name: &Path, direct: bool) -> Result<(), Errno> {
+    let flags = LO_FLAGS_AUTOCLEAR | if direct { LO_FLAGS_DIRECT_IO } else { 0 };
+    let mut info = LoopInfo { flags, ..LoopInfo::EMPTY };
+    // For the eyes of `losetup` only; the last byte stays the end of the string.
+    for (to, from) in info.file_name[..63].iter_mut().zip(name.as_os_str().as_bytes()) {
+        *to = *from;
+    }
+    let fd = file.as_raw_fd().cast_unsigned();
+    let config = LoopConfig { fd, block_size: BLOCK_SIZE, info, reserved: [0; 8] };
+    // SAFETY: the request reads a loop_config, which `config` is (sizes asserted above).
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// What the device is bound to; ENXIO if to nothing.
+pub(super) fn status(device: &OwnedFd) -> Result<LoopInfo, Errno> {
+    let mut info = LoopInfo::EMPTY;
+    // SAFETY: the request writes a loop_info64, which `info` is (size asserted above).
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, &raw mut info) };
+    if result == 0 { Ok(info) } else { Err(last_errno()) }
+}

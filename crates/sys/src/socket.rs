@@ -1,0 +1,87 @@
+//! Unix sockets: listeners at a path, passing of descriptors, the identity of the other side.
+
+mod listener;
+mod rights;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+pub use listener::{SocketKind, bind_unix_listener};
+pub use rights::{MAX_FDS, Received, recv_fds, send_fds};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::error::{Context, Result, SysError, last_errno};
+
+/// Who is on the other side of a connection. For the side that connected it is the process that called
+/// `listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerCred {
+    /// Process number in the caller's namespace; 0 when the process is not in it.
+    pub pid: i32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Starts to accept connections.
+pub fn listen(socket: impl AsFd, backlog: i32) -> Result<()> {
+    rustix::net::listen(socket, backlog).on("listen on", "a socket")
+}
+
+/// Waits for a connection; the result is close-on-exec.
+pub fn accept(socket: impl AsFd) -> Result<OwnedFd> {
+    loop {
+        match rustix::net::accept_with(socket.as_fd(), SocketFlags::CLOEXEC) {
+            // The connection was given up before it was accepted: there is a next one.
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            other => return other.on("accept a connection on", "a socket"),
+        }
+    }
+}
+
+/// Connects to a socket that keeps the borders of messages.
+pub fn connect_seqpacket(path: &Path) -> Result<OwnedFd> {
+    const WHAT: &str = "connect to";
+    let address = address(WHAT, path)?;
+    let socket = new_socket(SocketType::SEQPACKET).on(WHAT, path)?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)).on(WHAT, path)?;
+    Ok(socket)
+}
+
+/// The process on the other side of a connection, as it was when the connection was made.
+pub fn peer_cred(socket: impl AsFd) -> Result<PeerCred> {
+    // Not rustix's: its process number cannot be 0, which the kernel gives for a peer outside of the pid
+    // namespace.
+    let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).expect("12 bytes");
+    // SAFETY: SO_PEERCRED writes at most `length` bytes, the size of `cred`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut cred).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(SysError::new("identify the peer of", "a socket", last_errno()));
+    }
+    Ok(PeerCred { pid: cred.pid, uid: cred.uid, gid: cred.gid })
+}
+
+fn new_socket(kind: SocketType) -> std::result::Result<OwnedFd, Errno> {
+    rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+}
+
+fn address(what: &'static str, path: &Path) -> Result<SocketAddrUnix> {
+    const LONGEST: usize = 107;
+    let length = path.as_os_str().len();
+    if length > LONGEST {
+        return Err(SysError::new(what, path, Errno::NAMETOOLONG)
+            .because(format!("the path of a socket has at most {LONGEST} bytes, this one {length}")));
+    }
+    SocketAddrUnix::new(path).on(what, path)
+}

@@ -1,0 +1,156 @@
+//! Machines to put instances on: a network namespace that stands for the host, and one for the world outside.
+//!
+//! Each is held by a process of its own and has no name, so that it goes when the test goes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::tools::{Job, Output, Tool};
+use crate::waiting;
+
+/// A network namespace of our own.
+#[derive(Debug)]
+pub struct Netns {
+    holder: Job,
+}
+
+impl Netns {
+    /// A namespace with nothing but its loopback.
+    #[track_caller]
+    pub fn new() -> Self {
+        let holder = Tool::new("unshare").args(["--net", "sleep", "infinity"]).spawn();
+        let netns = Self { holder };
+        let ours = std::fs::read_link("/proc/self/ns/net").expect("every process has a network namespace");
+        waiting::until("the namespace is there", || {
+            std::fs::read_link(netns.path()).is_ok_and(|theirs| theirs != ours)
+        });
+        netns.tool("ip", &["link", "set", "lo", "up"]).run().ok();
+        netns
+    }
+
+    /// The file that stands for it.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.holder.pid()))
+    }
+
+    /// What to put before a command line so that it runs inside.
+    pub fn wrapper(&self) -> [String; 2] {
+        ["nsenter".to_owned(), format!("--net={}", self.path().display())]
+    }
+
+    /// A program that runs inside.
+    pub fn tool(&self, program: &str, args: &[&str]) -> Tool {
+        Tool::new(program).args(args).under(self.wrapper())
+    }
+
+    /// A socket that listens inside.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    pub fn listen(&self, address: SocketAddr) -> TcpListener {
+        let path = self.path();
+        // Only this thread changes its namespace, and it ends here; the socket keeps the namespace it was made in.
+        thread::spawn(move || {
+            let namespace = File::open(&path).expect("the holder lives as long as the namespace is used");
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("root may enter a network namespace");
+            TcpListener::bind(address).expect("the address belongs to the namespace and the port is free")
+        })
+        .join()
+        .expect("the thread says why it fails")
+    }
+}
+
+impl Default for Netns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A host and the world outside, joined by a cable; the host's way out leads through it.
+#[derive(Debug)]
+pub struct Wan {
+    /// Where an instance is started.
+    pub host: Arc<Netns>,
+    /// The world outside. It knows no way back but to the host's own address.
+    pub world: Netns,
+}
+
+/// The host's address outside (TEST-NET-2, RFC 5737).
+pub const HOST: &str = "198.51.100.2";
+/// The address of the world outside.
+pub const WORLD: &str = "198.51.100.1";
+/// The host's network device.
+pub const UPLINK: &str = "wan0";
+
+impl Wan {
+    /// Lays the cable.
+    #[track_caller]
+    pub fn new() -> Self {
+        let (host, world) = (Arc::new(Netns::new()), Netns::new());
+        let far_end = world.holder.pid().to_string();
+        let ip = |netns: &Netns, args: &str| {
+            netns.tool("ip", &args.split(' ').collect::<Vec<_>>()).run().ok();
+        };
+        ip(&host, &format!("link add {UPLINK} type veth peer name {UPLINK} netns {far_end}"));
+        for (netns, address) in [(&*host, HOST), (&world, WORLD)] {
+            ip(netns, &format!("address add {address}/24 dev {UPLINK}"));
+            ip(netns, &format!("link set {UPLINK} up"));
+        }
+        ip(&host, &format!("route add default via {WORLD}"));
+        Self { host, world }
+    }
+
+    /// A server outside that tells each caller its address: `you are A.B.C.D`.
+    pub fn serve(&self) -> Server {
+        let listener = self.world.listen(SocketAddr::new(IpAddr::from([198, 51, 100, 1]), 0));
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let (sender, callers) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { break };
+                let Ok(peer) = stream.peer_addr() else { continue };
+                let mut line = String::new();
+                let _ = BufReader::new(&stream).read_line(&mut line);
+                let _ = writeln!(stream, "you are {}", peer.ip());
+                if sender.send(peer.ip()).is_err() {
+                    break;
+                }
+            }
+        });
+        Server { port, callers }
+    }
+
+    /// A kernel setting of the host's network, e.g. `ipv4/ip_forward`.
+    pub fn setting(&self, name: &str) -> String {
+        self.host.tool("cat", &[&format!("/proc/sys/net/{name}")]).run().ok()
+    }
+
+    /// Runs `ip` on the host.
+    pub fn ip(&self, args: &[&str]) -> Output {
+        self.host.tool("ip", args).run()
+    }
+}
+
+impl Default for Wan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A server outside.
+#[derive(Debug)]
+pub struct Server {
+    /// Its port at [`WORLD`].
+    pub port: u16,
+    /// The addresses that callers were seen with.
+    pub callers: Receiver<IpAddr>,
+}

@@ -1,0 +1,84 @@
+//! The way out, and neighbours.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sampan_e2e::case::Case;
+use sampan_e2e::images;
+use sampan_e2e::instance::Instance;
+use sampan_e2e::netns::{HOST, Netns, Server, UPLINK, WORLD, Wan};
+use sampan_e2e::waiting;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("network::a_container_reaches_the_world_with_the_host_s_address", outside),
+        Case::new("network::two_instances_live_side_by_side", side_by_side),
+        Case::new("network::an_instance_starts_without_any_network", offline),
+    ]
+}
+
+/// What the world outside says to a container.
+#[track_caller]
+fn call(instance: &Instance, server: &Server, options: &[&str]) -> String {
+    let port = server.port.to_string();
+    let script = format!("echo hello | nc -w 20 {WORLD} {port}");
+    let mut args = vec!["run", "--rm"];
+    args.extend(options);
+    args.extend(["e2e/busybox", "sh", "-c", &script]);
+    instance.need_busybox();
+    instance.docker(&args).ok()
+}
+
+fn outside() {
+    let wan = Wan::new();
+    let server = wan.serve();
+    let instance = Instance::started_on(&wan.host);
+    assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"));
+    assert_eq!(server.callers.recv(), Ok(IpAddr::from([198, 51, 100, 2])));
+
+    instance.docker(&["network", "create", "out"]).ok();
+    assert_eq!(call(&instance, &server, &["--network", "out"]), format!("you are {HOST}"), "a user network");
+    assert_eq!(call(&instance, &server, &["--network", "host"]), format!("you are {HOST}"), "--network host");
+
+    // Forwarding is switched on where it is needed and nowhere else.
+    assert_eq!(wan.setting(&format!("ipv4/conf/{UPLINK}/forwarding")), "1");
+    assert_eq!(wan.setting("ipv4/conf/lo/forwarding"), "0");
+}
+
+fn side_by_side() {
+    let wan = Wan::new();
+    let server = wan.serve();
+    let forwarding = format!("ipv4/conf/{UPLINK}/forwarding");
+    let before = wan.setting(&forwarding);
+    let image = images::engine();
+    let (one, two) = (Instance::on(&wan.host), Instance::on(&wan.host));
+    let (first, second) = (one.start_tool(&image).spawn(), two.start_tool(&image).spawn());
+    first.finish_within(sampan_e2e::instance::FIRST_START).ok();
+    second.finish_within(sampan_e2e::instance::FIRST_START).ok();
+
+    assert_ne!(one.status().subnet, two.status().subnet, "each has a network of its own");
+    for instance in [&one, &two] {
+        assert_eq!(call(instance, &server, &[]), format!("you are {HOST}"));
+    }
+    one.container(&["--name", "same"], "sleep 3600");
+    two.container(&["--name", "same"], "sleep 3600");
+
+    one.sampan(&["stop"]).ok();
+    assert_eq!(two.inspect("same", "{{.State.Running}}"), "true", "stopping one leaves the other alone");
+    assert_eq!(call(&two, &server, &[]), format!("you are {HOST}"), "its way out too");
+    one.start().ok();
+    assert_eq!(call(&one, &server, &[]), format!("you are {HOST}"));
+    two.sampan(&["stop"]).ok();
+    assert_eq!(call(&one, &server, &[]), format!("you are {HOST}"), "whichever came first");
+    one.sampan(&["stop"]).ok();
+    assert_eq!(wan.setting(&forwarding), before, "the last one puts back what the first one changed");
+    assert!(one.close().is_empty() && two.close().is_empty());
+}
+
+fn offline() {
+    let machine = Arc::new(Netns::new());
+    let instance = Instance::started_on(&machine);
+    instance.need_busybox();
+    assert_eq!(instance.docker(&["run", "--rm", "e2e/busybox", "echo", "fine"]).ok(), "fine");
+    waiting::until("the engine runs", || instance.engine_runs());
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask bench`: measures against something of the same kind, side by side in one run.
+//!
+//! A time alone says more about the machine than about us. So each bench alternates between our program and the plain
+//! one on the same disk, and prints the ratio of the medians.
+
+mod bare;
+mod ours;
+mod ping;
+mod samples;
+mod scratch;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use self::bare::BareDockerd;
+use self::ours::OurInstance;
+use self::samples::Samples;
+use self::scratch::Scratch;
+use crate::workspace;
+
+const RUNS: usize = 10;
+
+pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
+    let options = Options::parse(options)?;
+    let program = workspace::root().join("dist/bin/sampan");
+    if !program.exists() {
+        bail!("{} does not exist: run `make build`", program.display());
+    }
+    let scratch = Scratch::take(&program)?;
+    cold_start(&options, &program, &scratch)?;
+    scratch.remove()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    runs: usize,
+    /// The engine's root file system; without it Sampan builds one first.
+    image: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self { runs: RUNS, image: None };
+        let mut rest = arguments.iter();
+        while let Some(name) = rest.next() {
+            let value = rest.next().with_context(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--runs" => options.runs = number(value).context("--runs needs a number from 1 on")?,
+                "--image" => options.image = Some(std::path::absolute(value)?),
+                _ => bail!("unknown option {name}: there are --runs N and --image FILE"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn number(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| *number > 0)
+}
+
+/// From fully stopped to the first `200` of `/_ping`: `sampan start` against a bare dockerd from the same root file
+/// system. Both make one start beforehand that is not counted, in which they lay out their folders.
+fn cold_start(options: &Options, program: &Path, scratch: &Scratch) -> Result<()> {
+    println!("bench: cold start to the first 200 of /_ping, {} runs each, alternating", options.runs);
+    let ours = OurInstance::new(program, scratch);
+    let (image, took) = ours.first_start(options.image.as_deref())?;
+    println!(
+        "  first start of ours (builds or imports the engine image; not counted): {:.1} s",
+        took.as_secs_f64()
+    );
+    let bare = BareDockerd::unpack(&image, scratch)?;
+    let took = bare.start()?;
+    println!("  first start of the bare dockerd (not counted): {:.3} s", took.as_secs_f64());
+
+    let mut our_times = Samples::default();
+    let mut bare_times = Samples::default();
+    for run in 1..=options.runs {
+        let our_time = ours.start()?;
+        let bare_time = bare.start()?;
+        println!(
+            "  run {run:2}: ours {:.3} s, bare {:.3} s",
+            our_time.as_secs_f64(),
+            bare_time.as_secs_f64()
+        );
+        our_times.add(our_time);
+        bare_times.add(bare_time);
+    }
+    println!("  ours: {our_times}");
+    println!("  bare: {bare_times}");
+    println!(
+        "  ratio of medians: {:.2}x",
+        our_times.median().as_secs_f64() / bare_times.median().as_secs_f64()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options> {
+        Options::parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options() {
+        assert_eq!(parse(&[]).unwrap(), Options { runs: 10, image: None });
+        let image = Some(PathBuf::from("/e.tar.zst"));
+        assert_eq!(parse(&["--runs", "12", "--image", "/e.tar.zst"]).unwrap(), Options { runs: 12, image });
+        assert!(parse(&["--runs", "0"]).is_err());
+        assert!(parse(&["--image"]).is_err());
+        assert!(parse(&["--fast", "1"]).is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! Our side of a bench: an instance of its own, in the bench's folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::ping;
+use super::scratch::Scratch;
+use crate::tools;
+
+const INSTANCE: &str = "bench";
+/// The first start builds the engine image from packages.
+const FIRST_DEADLINE: Duration = Duration::from_mins(15);
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// The instance `bench`. Dropping it removes everything that it made.
+#[derive(Debug)]
+pub(super) struct OurInstance<'a> {
+    program: &'a Path,
+    scratch: &'a Scratch,
+}
+
+impl<'a> OurInstance<'a> {
+    pub(super) fn new(program: &'a Path, scratch: &'a Scratch) -> Self {
+        Self { program, scratch }
+    }
+
+    /// Starts and stops once. Returns the root file system archive that the engine came from.
+    pub(super) fn first_start(&self, image: Option<&Path>) -> Result<(PathBuf, Duration)> {
+        let mut command = self.sampan();
+        command.arg("start");
+        if let Some(image) = image {
+            command.arg("--engine-image").arg(image);
+        }
+        let took = self.start_with(command, FIRST_DEADLINE)?;
+        let image = match image {
+            Some(image) => image.to_owned(),
+            None => cached_image(&state(self.scratch.folder()))?,
+        };
+        Ok((image, took))
+    }
+
+    /// Starts from fully stopped, and stops fully again. Returns the time to the first answer.
+    pub(super) fn start(&self) -> Result<Duration> {
+        let mut command = self.sampan();
+        command.arg("start");
+        self.start_with(command, DEADLINE)
+    }
+
+    fn start_with(&self, mut start: Command, deadline: Duration) -> Result<Duration> {
+        let socket = run(self.scratch.folder()).join(INSTANCE).join("docker.sock");
+        let since = Instant::now();
+        let mut starter = start.spawn().with_context(|| format!("cannot start {}", tools::name(&start)))?;
+        let took = ping::first_answer(&socket, since, deadline, &mut starter);
+        if took.is_err() {
+            // What it waits for does not come.
+            let _ = starter.kill();
+        }
+        let status = starter.wait().context("cannot wait for `sampan start`")?;
+        let took = took.context("`sampan start`")?;
+        if !status.success() {
+            bail!("`sampan start` ended with {status}");
+        }
+        if !tools::succeeds(self.sampan().arg("stop"))? {
+            bail!("`sampan stop` failed");
+        }
+        Ok(took)
+    }
+
+    fn sampan(&self) -> Command {
+        sampan(self.program, self.scratch.folder())
+    }
+}
+
+impl Drop for OurInstance<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = reset(self.program, self.scratch.folder()) {
+            eprintln!("bench: {error:#}");
+        }
+    }
+}
+
+/// Whether a bench in `folder` made an instance.
+pub(super) fn exists_in(folder: &Path) -> bool {
+    state(folder).join(INSTANCE).exists() || run(folder).join(INSTANCE).exists()
+}
+
+/// Removes the instance of a bench in `folder`, running or not.
+pub(super) fn reset(program: &Path, folder: &Path) -> Result<()> {
+    if !tools::succeeds(sampan(program, folder).args(["reset", "--all", "--yes"]))? {
+        bail!("`sampan reset` of the instance {INSTANCE} in {} failed", folder.display());
+    }
+    Ok(())
+}
+
+/// A `sampan` command on the bench's instance. What it prints is of interest only when it is an error.
+fn sampan(program: &Path, folder: &Path) -> Command {
+    let mut command = tools::command(program, Path::new("/"));
+    command
+        .args(["--instance", INSTANCE])
+        .env("SAMPAN_STATE_DIR", state(folder))
+        .env("SAMPAN_RUN_DIR", run(folder))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null());
+    command
+}
+
+fn state(folder: &Path) -> PathBuf {
+    folder.join("state")
+}
+
+fn run(folder: &Path) -> PathBuf {
+    folder.join("run")
+}
+
+/// The engine image that the instance keeps.
+fn cached_image(state: &Path) -> Result<PathBuf> {
+    let cache = state.join(INSTANCE).join("cache");
+    let entries = fs::read_dir(&cache).with_context(|| format!("cannot list {}", cache.display()))?;
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("engine-") && name.ends_with(".tar.zst")
+        })
+        .with_context(|| format!("there is no engine image in {}", cache.display()))
+}
