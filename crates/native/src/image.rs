@@ -1,8 +1,9 @@
 //! Root file systems: building one of Debian packages, and making a distribution's disk of an archive.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,28 +117,19 @@ pub(crate) fn build(
     let file_error = |source| ImageError::File { path: workshop.clone(), source };
     let _ = fs::remove_dir_all(&workshop);
     fs::create_dir_all(&workshop).map_err(file_error)?;
+    // apt downloads as a user of its own, who must be able to pass.
+    let _ = fs::set_permissions(&workshop, Permissions::from_mode(0o711));
     let result = workshop.join(CACHED);
-    let limit = Duration::from_millis(Stage::Image.deadline_ms());
-    let told = |line: &str| {
-        let Some(detail) = line.strip_prefix("I: ") else { return };
-        sink(Event::Progress { stage: Stage::Image, permille: None, detail: detail.to_owned() });
-    };
-    let manifest = Path::new("/").join(recipe.manifest);
-    let outcome = guest
-        .tether("mmdebstrap", limit)
-        .arg(mmdebstrap)
-        .args(["--mode=root", "--variant=essential", "--format=tar"])
-        .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Retries \"3\""])
-        .args(
-            ["doc", "man", "locale", "info"]
-                .map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")),
-        )
-        .arg(format!("--include={}", recipe.packages.join(",")))
-        .arg(format!("--customize-hook={}", manifest_hook(recipe, &manifest)))
-        .arg(recipe.suite)
-        .arg(&result)
-        .env("TMPDIR", &workshop)
-        .run(None, told);
+    let mut outcome = debootstrap(guest, &mmdebstrap, recipe, &workshop, &result, Sources::WithUpdates, sink);
+    if outcome.as_ref().is_err_and(is_expired) {
+        // A mirror that stands still: its update suites expire, the release itself does not.
+        sink(Event::Warning {
+            message: "the Debian mirror is out of date: the engine image is built without the latest security updates"
+                .to_owned(),
+        });
+        let _ = fs::remove_file(&result);
+        outcome = debootstrap(guest, &mmdebstrap, recipe, &workshop, &result, Sources::ReleaseOnly, sink);
+    }
     if let Err(error) = outcome {
         let _ = fs::remove_dir_all(&workshop);
         return Err(explain(error));
@@ -152,9 +144,52 @@ pub(crate) fn build(
     Ok(cached)
 }
 
+/// Which of Debian's suites an image is built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    /// The release, its updates and its security updates.
+    WithUpdates,
+    /// The release alone.
+    ReleaseOnly,
+}
+
+/// One run of mmdebstrap; every process of it ends with this one.
+fn debootstrap(
+    guest: &Guest,
+    mmdebstrap: &Path,
+    recipe: &ImageRecipe<'_>,
+    workshop: &Path,
+    result: &Path,
+    sources: Sources,
+    sink: Sink<'_>,
+) -> Result<String, ToolError> {
+    let told = |line: &str| {
+        let Some(detail) = line.strip_prefix("I: ") else { return };
+        sink(Event::Progress { stage: Stage::Image, permille: None, detail: detail.to_owned() });
+    };
+    let mut tool = guest
+        .tether("mmdebstrap", Duration::from_millis(Stage::Image.deadline_ms()))
+        .arg(mmdebstrap)
+        .args(["--mode=root", "--variant=essential", "--format=tar"])
+        .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Retries \"3\""])
+        .args(
+            ["doc", "man", "locale", "info"]
+                .map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")),
+        )
+        .arg(format!("--include={}", recipe.packages.join(",")))
+        .arg(format!("--customize-hook={}", manifest_hook(recipe)));
+    if sources == Sources::ReleaseOnly {
+        tool = tool.arg(
+            "--setup-hook=find \"$1/etc/apt\" -name '*sources*' -type f -exec sed -i '/-updates\\|-security/d' {} +",
+        );
+    }
+    tool.arg(recipe.suite).arg(result).env("TMPDIR", workshop).run(None, told)
+}
+
 /// A shell line that records the packages' versions inside the root, as the model's `ImageManifest`.
-fn manifest_hook(recipe: &ImageRecipe<'_>, manifest: &Path) -> String {
-    let folder = manifest.parent().unwrap_or(manifest);
+fn manifest_hook(recipe: &ImageRecipe<'_>) -> String {
+    let manifest = Path::new("/").join(recipe.manifest);
+    let folder = manifest.parent().unwrap_or(&manifest);
     format!(
         "set -e; mkdir -p \"$1{folder}\"; \
          packages=$(chroot \"$1\" dpkg-query -W -f '{{\"name\":\"${{Package}}\",\"version\":\"${{Version}}\"}}\\n' {packages} | paste -sd,); \
@@ -166,23 +201,36 @@ fn manifest_hook(recipe: &ImageRecipe<'_>, manifest: &Path) -> String {
     )
 }
 
+/// Signs in apt's output that no mirror was reached.
+const NO_NETWORK: [&str; 6] = [
+    "Could not resolve",
+    "Temporary failure resolving",
+    "Could not connect",
+    "Unable to connect",
+    "Network is unreachable",
+    "Failed to fetch",
+];
+
 fn explain(error: ToolError) -> ImageError {
-    let network = [
-        "Could not resolve",
-        "Temporary failure resolving",
-        "Could not connect",
-        "Unable to connect",
-        "Network is unreachable",
-        "Failed to fetch",
-    ];
-    match &error {
-        ToolError::Failed { stderr, .. }
-            if stderr.iter().any(|line| network.iter().any(|sign| line.contains(sign))) =>
-        {
-            ImageError::NoMirror(error)
-        }
-        _ => ImageError::Build(error),
-    }
+    let unreachable = says(&error, &NO_NETWORK);
+    let error = only_errors(error);
+    if unreachable { ImageError::NoMirror(error) } else { ImageError::Build(error) }
+}
+
+fn is_expired(error: &ToolError) -> bool {
+    says(error, &["is expired (invalid since"])
+}
+
+fn says(error: &ToolError, signs: &[&str]) -> bool {
+    let ToolError::Failed { stderr, .. } = error else { return false };
+    stderr.iter().any(|line| signs.iter().any(|sign| line.contains(sign)))
+}
+
+/// mmdebstrap tells all it does; what went wrong begins with `E:`.
+fn only_errors(error: ToolError) -> ToolError {
+    let ToolError::Failed { program, status, stderr } = error else { return error };
+    let errors: Vec<String> = stderr.iter().filter(|line| line.starts_with("E:")).cloned().collect();
+    ToolError::Failed { program, status, stderr: if errors.is_empty() { stderr } else { errors } }
 }
 
 /// The archive's path and hash.

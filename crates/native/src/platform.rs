@@ -41,7 +41,7 @@ impl Native {
         for (path, mode, group) in [
             (instance.state().to_owned(), 0o755, None),
             (instance.distros(), 0o711, None),
-            (instance.cache(), 0o700, None),
+            (instance.cache(), 0o711, None),
             (instance.logs(), 0o750, gid),
             (instance.run().to_owned(), 0o755, None),
             (instance.run().join("distros"), 0o700, None),

@@ -8,6 +8,7 @@ use sampan_model::api::{ErrorCode, Event, StartRequest};
 use sampan_model::distro::{DATA, ENGINE};
 use sampan_model::engine::{EngineRequest, EngineState, Mark, Stage};
 use sampan_model::guest::ServiceSpec;
+use sampan_model::registry::ImageRecord;
 use sampan_model::settings::Settings;
 
 use super::{Engine, SIGN_OF_LIFE, failure, plain};
@@ -57,12 +58,16 @@ impl Engine {
             self.platform.verify_storage(name)?;
         }
         let archive = match upgrade {
-            Some(archive) => Some(archive),
-            None if self.platform.entry(ENGINE)?.is_none() => Some(self.image(sink)?),
+            Some(upgrade) => Some(upgrade),
+            None if self.platform.entry(ENGINE)?.is_none() => {
+                let archive = self.image(sink)?;
+                let record = self.platform.identify(&archive)?;
+                Some((archive, record))
+            }
             None => None,
         };
-        if let Some(archive) = archive {
-            self.import(&archive, sink)?;
+        if let Some((archive, record)) = archive {
+            self.import(&archive, record, sink)?;
         }
         if self.platform.entry(DATA)?.is_none() {
             stage(sink, Stage::Data);
@@ -76,7 +81,7 @@ impl Engine {
     }
 
     /// The archive to switch to, if the request names another one than the installed engine was made of.
-    fn upgrade_to(&self, archive: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+    fn upgrade_to(&self, archive: Option<&Path>) -> Result<Option<(PathBuf, ImageRecord)>, Error> {
         let Some(archive) = archive else { return Ok(None) };
         if !archive.is_file() {
             return Err(Error::new(
@@ -85,13 +90,10 @@ impl Engine {
                 Some("give --engine-image the path of a root file system tarball that contains dockerd"),
             ));
         }
+        let record = self.platform.identify(archive)?;
         let installed = self.platform.entry(ENGINE)?.and_then(|entry| entry.image);
-        if let Some(installed) = installed
-            && installed.sha256 == self.platform.identify(archive)?.sha256
-        {
-            return Ok(None);
-        }
-        Ok(Some(archive.to_owned()))
+        let same = installed.is_some_and(|installed| installed.sha256 == record.sha256);
+        Ok((!same).then(|| (archive.to_owned(), record)))
     }
 
     /// The engine image: the one built before, or a new one.
@@ -103,9 +105,8 @@ impl Engine {
         self.platform.build_image(&image::RECIPE, sink)
     }
 
-    fn import(&self, archive: &Path, sink: Sink<'_>) -> Result<(), Error> {
+    fn import(&self, archive: &Path, record: ImageRecord, sink: Sink<'_>) -> Result<(), Error> {
         stage(sink, Stage::Import);
-        let record = self.platform.identify(archive)?;
         let import = Import {
             name: ENGINE,
             archive,
