@@ -50,7 +50,18 @@ fn build(spec: &HubSpec) -> anyhow::Result<()> {
     process::set_name(&spec.name)?;
     // While there is a /dev/null to be had: the hub's own root has none.
     process::drop_stdio_to_null()?;
-    namespace::unshare(Namespaces::MOUNT | Namespaces::NET)?;
+    match &spec.netns_of {
+        None => {
+            namespace::unshare(Namespaces::MOUNT | Namespaces::NET)?;
+            namespace::set_loopback_up()?;
+        }
+        Some(process) => {
+            let pidfd = verb::open_process(process)?
+                .context("the process whose network was to be taken over is gone")?;
+            namespace::enter(&pidfd, Namespaces::NET)?;
+            namespace::unshare(Namespaces::MOUNT)?;
+        }
+    }
     // Slave, never private: a private copy would pin whatever the host unmounts later.
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
     mount::mount_tmpfs(&spec.workdir, "mode=0700")?;
@@ -58,7 +69,6 @@ fn build(spec: &HubSpec) -> anyhow::Result<()> {
         let path = spec.workdir.join(folder);
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
     }
-    namespace::set_loopback_up()?;
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;
     Ok(())

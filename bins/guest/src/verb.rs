@@ -57,7 +57,7 @@ pub(crate) fn wait_for_go(wait: &mut impl Read) -> anyhow::Result<()> {
 
 /// Writes the record of a process.
 pub(crate) fn record(path: &Path, record: &impl Serialize) -> anyhow::Result<()> {
-    sampan_sys::fs::write_atomic(path, &serde_json::to_vec_pretty(record)?, 0o600)?;
+    sampan_sys::fs::write_atomic(path, &serde_json::to_vec_pretty(record)?, 0o644)?;
     Ok(())
 }
 

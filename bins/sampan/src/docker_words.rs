@@ -53,17 +53,28 @@ pub(crate) fn plan(args: Vec<OsString>, env: &BuildEnv) -> Plan {
     }
 }
 
+/// Whether a command line makes docker talk to the engine of the instance: it names no other one, and its verb is not one
+/// of those that stay on this side.
+pub(crate) fn needs_engine(args: &[OsString]) -> bool {
+    const LOCAL: [&str; 4] = ["completion", "context", "help", "plugin-metadata"];
+    let global = global_options(args);
+    let Some(verb) = args.get(global.end) else { return false };
+    !global.elsewhere && !LOCAL.iter().any(|local| verb == local) && !args.iter().any(|word| word == "--help")
+}
+
 /// Docker's global options at the head of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Global {
     /// Index of the first word that is none.
     end: usize,
+    /// Whether a host or a context is named.
+    elsewhere: bool,
     /// The value of `--context`.
     context: Option<OsString>,
 }
 
 fn global_options(args: &[OsString]) -> Global {
-    let mut global = Global { end: 0, context: None };
+    let mut global = Global { end: 0, elsewhere: false, context: None };
     while let Some(word) = args.get(global.end) {
         let bytes = word.as_encoded_bytes();
         if bytes == b"--" || !bytes.starts_with(b"-") || bytes == b"-" {
@@ -72,12 +83,14 @@ fn global_options(args: &[OsString]) -> Global {
         match option(word) {
             Flag::Alone => global.end += 1,
             Flag::Attached { name, value } => {
+                global.elsewhere |= matches!(name, "context" | "c" | "host" | "H");
                 if matches!(name, "context" | "c") {
                     global.context = Some(value);
                 }
                 global.end += 1;
             }
             Flag::NextWord(name) => {
+                global.elsewhere |= matches!(name, "context" | "c" | "host" | "H");
                 if matches!(name, "context" | "c") {
                     global.context = args.get(global.end + 1).cloned();
                 }

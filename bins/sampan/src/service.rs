@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan_model::api::{ErrorCode, Status};
+use sampan_model::guest::HubRecord;
 use sampan_model::instance::{Instance, RUN_BASE, STATE_BASE};
 use serde::de::DeserializeOwned;
 
@@ -52,9 +53,24 @@ pub(crate) async fn launch(instance: &Instance) -> Result<Client, Problem> {
     }
 }
 
-/// Whether things of the engine still run although the service may not: the hub's record tells.
-pub(crate) fn left_running(instance: &Instance) -> bool {
+/// Whether something of the engine may be left although the service is gone: the hub's record is there.
+pub(crate) fn left_behind(instance: &Instance) -> bool {
     instance.hub_record().try_exists().unwrap_or(false)
+}
+
+/// Whether the hub that is recorded still lives: the same process, not only the same number.
+pub(crate) fn left_running(instance: &Instance) -> bool {
+    let record = std::fs::read_to_string(instance.hub_record()).ok();
+    let Some(hub) = record.and_then(|text| serde_json::from_str::<HubRecord>(&text).ok()) else {
+        return false;
+    };
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", hub.process.pid)).unwrap_or_default();
+    // Field 22 of proc(5); the name before it may hold anything, blanks and brackets too.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
+    let Some(fields) = fields else { return false };
+    let start_time = fields.get(19).and_then(|field| field.parse().ok());
+    // One that has ended and only waits to be reaped holds nothing any more.
+    start_time == Some(hub.process.start_time) && !matches!(fields.first(), Some(&("Z" | "X")))
 }
 
 /// The service; when it is dead while things still run, it is started again to take them over. None: nothing runs.
@@ -67,7 +83,7 @@ pub(crate) async fn find_or_take_over(
     if let Some(client) = find(instance).await? {
         return Ok(Some(client));
     }
-    if !left_running(instance) {
+    if !left_behind(instance) {
         return Ok(None);
     }
     access::require_root(purpose, command)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sampan_backend::Error;
 use sampan_backend::error::chain;
 use sampan_model::api::ErrorCode;
-use sampan_model::instance::Instance;
+use sampan_model::instance::{Instance, RUN_BASE};
 use sampan_native::{GROUP, gid_of};
 use sampan_sys::process::{Standard, redirect, set_session};
 use sampan_sys::socket::{SocketKind, bind_unix_listener, listen};
@@ -55,10 +55,9 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     let served = runtime.block_on(serve(listener, service));
     runtime.shutdown_timeout(DRAIN);
     let _ = std::fs::remove_file(socket);
-    for folder in [instance.run().to_owned(), instance.run().parent().unwrap_or(instance.run()).to_owned()] {
-        // Only when empty: what runs keeps its records there.
-        let _ = std::fs::remove_dir(folder);
-    }
+    // Only when empty: what runs keeps its records there.
+    let _ = std::fs::remove_dir(instance.run());
+    let _ = std::fs::remove_dir(RUN_BASE);
     served
 }
 
@@ -95,9 +94,8 @@ async fn serve(listener: OwnedFd, service: Arc<Service>) -> Result<(), Error> {
 
 fn bind(instance: &Instance) -> Result<OwnedFd, Error> {
     let gid = gid_of(GROUP);
-    let mode = if gid.is_some() { 0o660 } else { 0o600 };
     let failed = |error: &dyn std::error::Error| Error::new(ErrorCode::Failed, chain(error), None);
-    let listener = bind_unix_listener(&instance.api_socket(), SocketKind::Stream, mode, gid)
+    let listener = bind_unix_listener(&instance.api_socket(), SocketKind::Stream, 0o660, gid)
         .map_err(|error| failed(&error))?;
     listen(&listener, 128).map_err(|error| failed(&error))?;
     Ok(listener)

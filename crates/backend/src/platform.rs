@@ -49,7 +49,7 @@ pub trait Platform: Send + Sync {
     /// Makes sure that a distribution's storage is where the registry says.
     fn verify_storage(&self, name: &str) -> Result<(), Error>;
 
-    /// Brings up what all distributions stand on.
+    /// Brings up what all distributions stand on, or mends what is missing of it.
     fn prepare(&self, subnet: Option<sampan_model::network::Subnet>, sink: Sink<'_>) -> Result<(), Error>;
 
     /// Starts a distribution; returns when its init is ready.

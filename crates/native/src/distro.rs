@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
 use sampan_model::distro::Guid;
-use sampan_model::guest::{Answer, ControlReply, ControlRequest, DistroRecord, LaunchSpec};
+use sampan_model::guest::{Answer, ControlReply, ControlRequest, DistroRecord, LaunchSpec, ProcessId};
 use sampan_model::instance::Instance;
 use sampan_sys::{SysError, poll, socket};
 
@@ -52,6 +52,11 @@ impl Explain for DistroError {
 pub(crate) struct Running(DistroRecord);
 
 impl Running {
+    /// Its PID 1.
+    pub(crate) fn process(&self) -> &ProcessId {
+        &self.0.process
+    }
+
     /// Every running distribution, by the records alone: right even when the registry can't be read.
     pub(crate) fn all(instance: &Instance) -> Vec<Self> {
         let folders = fs::read_dir(instance.run().join("distros")).into_iter().flatten().flatten();

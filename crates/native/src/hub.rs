@@ -76,11 +76,16 @@ impl Hub {
         Ok(alive.then_some(Self { process: record.process }))
     }
 
-    /// Starts the hub.
-    pub(crate) fn start(instance: &Instance, guest: &Guest) -> Result<Self, HubError> {
+    /// Starts the hub. `netns_of`: a process of a distribution that outlived the last hub.
+    pub(crate) fn start(
+        instance: &Instance,
+        guest: &Guest,
+        netns_of: Option<ProcessId>,
+    ) -> Result<Self, HubError> {
         let workdir = instance.run().join("hub");
         make_folder(&workdir)?;
-        let spec = HubSpec { workdir, name: "sampan-hub".to_owned(), record: instance.hub_record() };
+        let spec =
+            HubSpec { workdir, name: "sampan-hub".to_owned(), record: instance.hub_record(), netns_of };
         let log = open_log(&instance.log("hub"))?;
         let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
         match answer {

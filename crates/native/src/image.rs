@@ -48,6 +48,8 @@ pub(crate) enum ImageError {
     NoArchive { path: PathBuf },
     #[error("{path} cannot be unpacked")]
     Unpack { path: PathBuf, source: ToolError },
+    #[error("the disk of {folder} is full ({} free): {archive} does not fit", size::human(*free))]
+    Full { folder: PathBuf, archive: PathBuf, free: u64 },
     #[error("{path} is no engine image")]
     NoEngine { path: PathBuf, source: GuestError },
 }
@@ -56,7 +58,7 @@ impl Explain for ImageError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::NoBuilder | Self::NoMirror(_) => ErrorCode::Prerequisite,
-            Self::NoRoom { .. } => ErrorCode::DiskFull,
+            Self::NoRoom { .. } | Self::Full { .. } => ErrorCode::DiskFull,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 ErrorCode::DiskFull
             }
@@ -76,7 +78,7 @@ impl Explain for ImageError {
             Self::NoMirror(_) => {
                 format!("check the network (and http_proxy, if there is a proxy), or {OWN}")
             }
-            Self::NoRoom { .. } => {
+            Self::NoRoom { .. } | Self::Full { .. } => {
                 "free some space, or move the state folder to a larger disk with SAMPAN_STATE_DIR".to_owned()
             }
             Self::Build(source) | Self::Unpack { source, .. } => {
@@ -265,7 +267,14 @@ pub(crate) fn unpack(
     let total = file.metadata().map_err(error)?.len().max(1);
     let filter = filter_of(&mut file).map_err(error)?;
     let filter = filter.ok_or_else(|| ImageError::NoArchive { path: archive.to_owned() })?;
-    let unpack = |source| ImageError::Unpack { path: archive.to_owned(), source };
+    let unpack = |source: ToolError| {
+        if !source.is_disk_full() {
+            return ImageError::Unpack { path: archive.to_owned(), source };
+        }
+        let folder = image.parent().unwrap_or(image).to_owned();
+        let free = sampan_sys::fs::free_space(&folder).unwrap_or(0);
+        ImageError::Full { folder, archive: archive.to_owned(), free }
+    };
     if let Some(program) = filter.program()
         && find(program).is_none()
     {

@@ -15,7 +15,7 @@ use sampan_model::check::Check;
 use sampan_model::distro::{DATA, DistroState, ENGINE, Guid};
 use sampan_model::engine::Stage;
 use sampan_model::guest::{LaunchSpec, Placement, SocketSpec};
-use sampan_model::instance::Instance;
+use sampan_model::instance::{Instance, RUN_BASE, STATE_BASE};
 use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord};
 
@@ -160,14 +160,16 @@ impl Platform for Native {
     }
 
     fn prepare(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
-        stage(sink, Stage::Hub);
-        let hub = match self.hub()? {
-            Some(hub) => hub,
-            None => Hub::start(&self.instance, &self.guest)?,
+        let hub = if let Some(hub) = self.hub()? {
+            hub
+        } else {
+            stage(sink, Stage::Hub);
+            let survivor = Running::all(&self.instance).into_iter().next();
+            Hub::start(&self.instance, &self.guest, survivor.map(|running| running.process().clone()))?
         };
-        stage(sink, Stage::Network);
         let netns = hub.netns()?;
         if Network::find(&self.instance, netns).is_none() {
+            stage(sink, Stage::Network);
             Network::set_up(&self.instance, &hub, netns, subnet)?;
         }
         Ok(())
@@ -201,7 +203,7 @@ impl Platform for Native {
         for socket in &boot.sockets {
             let own = || self.instance.distro_run(&entry.guid).join(format!("{}.sock", socket.name));
             let (mode, gid) = match gid {
-                Some(gid) if socket.group => (0o660, Some(gid)),
+                gid if socket.group => (0o660, gid),
                 _ => (0o600, None),
             };
             let path = socket.path.clone().unwrap_or_else(own);
@@ -271,10 +273,10 @@ impl Platform for Native {
                 }
                 _ => {}
             }
-            // The base folder goes too when this was the last instance in it; a folder in use stays by itself.
-            if let Some(base) = folder.parent() {
-                let _ = fs::remove_dir(base);
-            }
+        }
+        // The usual base folders go with the last instance in them; one that the user chose is the user's.
+        for base in [RUN_BASE, STATE_BASE] {
+            let _ = fs::remove_dir(base);
         }
         Ok(())
     }

@@ -103,6 +103,8 @@ impl Wan {
         ip(&host, &format!("link add {UPLINK} type veth peer name {UPLINK} netns {far_end}"));
         for (netns, address) in [(&*host, HOST), (&world, WORLD)] {
             ip(netns, &format!("address add {address}/24 dev {UPLINK}"));
+            // No link-local address: it would appear some time later, and the host's network has to stay as it is.
+            ip(netns, &format!("link set {UPLINK} addrgenmode none"));
             ip(netns, &format!("link set {UPLINK} up"));
         }
         ip(&host, &format!("route add default via {WORLD}"));

@@ -6,10 +6,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use sampan_model::api::ErrorCode;
 use serde_json::json;
 
 use crate::cli::{ContextAction, Format, env};
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Kind, Problem};
 use crate::tools::{self, DockerProgram};
 use crate::{commands, output};
 
@@ -20,6 +21,7 @@ const BUILT_IN: &str = "default";
 
 /// Runs the verb.
 pub(crate) fn run(session: &Session, action: ContextAction) -> Result<ExitCode, Problem> {
+    check_docker_config()?;
     let contexts = Contexts { session, name: session.instance.docker_context(), memory: memory(session)? };
     commands::wait(async {
         match action {
@@ -27,6 +29,23 @@ pub(crate) fn run(session: &Session, action: ContextAction) -> Result<ExitCode, 
             ContextAction::Restore => contexts.restore().await,
         }
     })
+}
+
+/// Docker itself only warns about a configuration it can't read, and then writes a new one over it.
+fn check_docker_config() -> Result<(), Problem> {
+    let folder = env("DOCKER_CONFIG").map(PathBuf::from);
+    let Some(folder) = folder.or_else(|| env("HOME").map(|home| Path::new(&home).join(".docker"))) else {
+        return Ok(());
+    };
+    let path = folder.join("config.json");
+    match fs::read(&path) {
+        Ok(text) if serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text).is_err() => {
+            let message = format!("docker's configuration {} is damaged", path.display());
+            Err(Problem::new(Kind::Api(ErrorCode::State), message)
+                .hint("correct it, or move it away; docker would write over it"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the two actions share.

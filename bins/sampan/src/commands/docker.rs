@@ -1,10 +1,12 @@
 //! `sampan docker`.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use crate::access;
 use crate::cli::env;
-use crate::docker_words::{BuildEnv, plan};
+use crate::docker_words::{BuildEnv, needs_engine, plan};
 use crate::exit::Problem;
 use crate::tools::{self, DockerProgram};
 
@@ -20,7 +22,11 @@ pub(crate) fn run(session: &Session, args: Vec<OsString>) -> Result<ExitCode, Pr
         // An engine image without the plugin: docker itself says so, or builds the old way.
         plan = crate::docker_words::Plan { program: DockerProgram::Docker, args, builder: None };
     }
-    let mut command = tools::docker(instance, plan.program, Some(&instance.docker_socket()))?;
+    let socket = instance.docker_socket();
+    if needs_engine(&plan.args) && is_denied(&socket) {
+        return Err(access::denied(&format!("the engine at {}", socket.display())));
+    }
+    let mut command = tools::docker(instance, plan.program, Some(&socket))?;
     if plan.program != DockerProgram::Docker {
         command.env("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND", "docker");
     }
@@ -29,4 +35,10 @@ pub(crate) fn run(session: &Session, args: Vec<OsString>) -> Result<ExitCode, Pr
     }
     command.args(&plan.args);
     Err(tools::exec(command))
+}
+
+/// Whether the socket is there, but not for this user.
+fn is_denied(socket: &Path) -> bool {
+    let rights = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    rustix::fs::access(socket, rights) == Err(rustix::io::Errno::ACCESS)
 }

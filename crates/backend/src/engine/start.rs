@@ -45,6 +45,7 @@ impl Engine {
         let upgrade = self.upgrade_to(request.engine_image.as_deref())?;
         let runs = self.platform.is_running(ENGINE)?;
         if runs && upgrade.is_none() {
+            self.platform.prepare(settings.vpnkit_cidr, sink)?;
             let already = matches!(self.report()?.state, EngineState::Running);
             if !already {
                 self.kick()?;

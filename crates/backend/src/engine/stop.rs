@@ -18,7 +18,14 @@ impl Engine {
     /// Stops the engine, then everything of the instance but the service. Goes on after failures and reports all.
     pub fn stop(&self, limit: Duration, sink: Sink<'_>) -> Vec<Error> {
         let mut errors = Vec::new();
-        errors.extend(self.take_down(limit, sink).err());
+        match self.take_down(limit, sink) {
+            // Without a registry nobody knows which distribution is the engine's; all that run are ended below,
+            // in order too.
+            Err(error) if error.code() == ErrorCode::State => {
+                sink(Event::Warning { message: error.to_string() });
+            }
+            result => errors.extend(result.err()),
+        }
         errors.extend(self.platform.shut_down(limit));
         errors
     }

@@ -14,7 +14,6 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("first_start::status_for_people_names_state_and_socket", status_for_people),
         Case::new("first_start::wsl_lists_both_distributions_in_its_exact_layout", wsl_list),
         Case::new("first_start::a_container_of_an_image_built_here_runs", hello),
-        Case::new("first_start::sampan_hello_runs_the_first_container", sampan_hello),
         Case::new("first_start::version_lists_the_packages_of_the_engine", version),
         Case::new("first_start::a_second_start_says_that_it_runs", second_start),
         Case::new("first_start::nothing_is_mounted_in_the_host_s_namespace", no_mounts),
@@ -95,13 +94,6 @@ fn hello() {
     let output = instance.docker(&["run", "--rm", "e2e/hello"]);
     output.expect(0);
     assert!(output.text().starts_with("Hello from a container.\n"), "{output}");
-}
-
-fn sampan_hello() {
-    let instance = shared::main();
-    instance.sampan(&["hello"]).expect(0).says("Hello from a container.");
-    let again = instance.docker(&["run", "--rm", "sampan/hello"]);
-    again.expect(0).says("Hello from a container.");
 }
 
 fn version() {

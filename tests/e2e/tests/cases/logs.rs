@@ -27,7 +27,7 @@ fn follow() {
     // An old line shows that it listens before something new happens.
     follower.wait_for_text("API listen on");
     instance.docker(&["pull", "127.0.0.1:9/e2e/followed"]).expect_failure();
-    follower.wait_for_text("e2e/followed");
+    follower.wait_for_text("127.0.0.1:9/v2");
     assert!(!follower.has_ended(), "it follows until it is stopped");
     follower.kill();
 }
