@@ -76,7 +76,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 }
 
 async fn status(State(service): Shared) -> Result<Json<Status>, Failure> {
-    let mut status = service.ask(|engine| engine.status(VERSION)).await?;
+    let mut status = service.ask(|engine| Ok(engine.status(VERSION))).await?;
     if status.engine.state == EngineState::Running {
         // An engine that runs but does not say how it is: the status tells what is known without it.
         status.engine_info = sampan_relay::docker::info(&status.docker_socket, INFO_LIMIT).await.ok();

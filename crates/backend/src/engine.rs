@@ -84,7 +84,9 @@ impl Engine {
     }
 
     /// `GET /v1/status`, but for what the engine says of itself.
-    pub fn status(&self, version: &str) -> Result<Status, Error> {
+    ///
+    /// Never fails: what can't be read is the engine's failure, and the rest is told all the same.
+    pub fn status(&self, version: &str) -> Status {
         let engine = self.report().unwrap_or_else(|error| EngineReport {
             state: EngineState::Failed {
                 cause: sampan_model::engine::Failure {
@@ -97,7 +99,7 @@ impl Engine {
             since_us: monotonic_us(),
             restarts: 0,
         });
-        Ok(Status {
+        Status {
             instance: self.instance.name().to_owned(),
             version: version.to_owned(),
             service_pid: std::process::id(),
@@ -105,10 +107,10 @@ impl Engine {
             engine_info: None,
             docker_socket: self.instance.docker_socket(),
             state_dir: self.instance.state().to_owned(),
-            distributions: self.platform.distributions()?,
-            disks: self.platform.disks()?,
+            distributions: self.platform.distributions().unwrap_or_default(),
+            disks: self.platform.disks().unwrap_or_default(),
             subnet: self.platform.subnet(),
-        })
+        }
     }
 
     /// `GET /v1/version`.
