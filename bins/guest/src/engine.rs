@@ -13,6 +13,7 @@ mod readiness;
 mod record;
 mod slot;
 mod supervisor;
+mod tools;
 mod unit_log;
 
 use anyhow::Context;

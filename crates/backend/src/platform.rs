@@ -6,6 +6,7 @@ use std::time::Duration;
 use sampan_model::api::{Disk, Distribution, Event};
 use sampan_model::check::Check;
 use sampan_model::guest::{CopyOut, ServiceSpec};
+use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord};
 
 use crate::error::Error;
@@ -50,7 +51,10 @@ pub trait Platform: Send + Sync {
     fn verify_storage(&self, name: &str) -> Result<(), Error>;
 
     /// Brings up what all distributions stand on, or mends what is missing of it.
-    fn prepare(&self, subnet: Option<sampan_model::network::Subnet>, sink: Sink<'_>) -> Result<(), Error>;
+    fn prepare(&self, sink: Sink<'_>) -> Result<(), Error>;
+
+    /// Connects distributions to the network, on `subnet` or on the first free one. Nothing to do when they are.
+    fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error>;
 
     /// Starts a distribution; returns when its init is ready.
     fn start(&self, boot: &Boot<'_>, sink: Sink<'_>) -> Result<(), Error>;
@@ -64,7 +68,7 @@ pub trait Platform: Send + Sync {
     /// Stops a distribution: in order within `deadline`, then by force.
     fn terminate(&self, name: &str, deadline: Duration) -> Result<(), Error>;
 
-    /// Takes down everything that [`Platform::prepare`] and [`Platform::start`] brought up. Goes on after a failure
+    /// Takes down everything that [`Platform::prepare`], [`Platform::connect`] and [`Platform::start`] brought up. Goes on after a failure
     /// and reports all of them.
     fn shut_down(&self, deadline: Duration) -> Vec<Error>;
 

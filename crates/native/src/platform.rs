@@ -80,6 +80,12 @@ impl Native {
         Ok(Hub::find(&self.instance)?)
     }
 
+    fn living_hub(&self) -> Result<Hub, Error> {
+        self.hub()?.ok_or_else(|| {
+            Error::new(ErrorCode::Failed, "the hub ended during the start", Some("`sampan start` again"))
+        })
+    }
+
     /// Every storage there is, by the folders alone: right even when the registry can't be read.
     fn storages(&self) -> Vec<Guid> {
         let folders = fs::read_dir(self.instance.distros()).into_iter().flatten().flatten();
@@ -159,14 +165,17 @@ impl Platform for Native {
         }
     }
 
-    fn prepare(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
-        let hub = if let Some(hub) = self.hub()? {
-            hub
-        } else {
+    fn prepare(&self, sink: Sink<'_>) -> Result<(), Error> {
+        if self.hub()?.is_none() {
             stage(sink, Stage::Hub);
             let survivor = Running::all(&self.instance).into_iter().next();
-            Hub::start(&self.instance, &self.guest, survivor.map(|running| running.process().clone()))?
-        };
+            Hub::start(&self.instance, &self.guest, survivor.map(|running| running.process().clone()))?;
+        }
+        Ok(())
+    }
+
+    fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
+        let hub = self.living_hub()?;
         let netns = hub.netns()?;
         if Network::find(&self.instance, netns).is_none() {
             stage(sink, Stage::Network);
@@ -177,9 +186,7 @@ impl Platform for Native {
 
     fn start(&self, boot: &Boot<'_>, sink: Sink<'_>) -> Result<(), Error> {
         let entry = self.known(boot.name)?;
-        let hub = self.hub()?.ok_or_else(|| {
-            Error::new(ErrorCode::Failed, "the hub ended during the start", Some("`sampan start` again"))
-        })?;
+        let hub = self.living_hub()?;
         stage(sink, Stage::Disks);
         let mut disks = Vec::new();
         for (name, to) in boot.disks {

@@ -96,7 +96,7 @@ pub(super) fn reset(program: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A `sampan` command on the bench's instance. What it prints is of interest only when it is an error.
+/// A `sampan` command on the bench's instance. What it prints would hide the figures; `sampan logs` keeps what matters.
 fn sampan(program: &Path, folder: &Path) -> Command {
     let mut command = tools::command(program, Path::new("/"));
     command
@@ -104,7 +104,8 @@ fn sampan(program: &Path, folder: &Path) -> Command {
         .env("SAMPAN_STATE_DIR", state(folder))
         .env("SAMPAN_RUN_DIR", run(folder))
         .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null());
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
     command
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 
 use anyhow::Context;
 use sampan_model::guest::ProcessId;
@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::part::{PATH, Part};
 use super::readable::readable;
+use super::tools;
 use crate::verb;
 
 /// How a process ended.
@@ -49,23 +50,7 @@ impl Process {
         let program = part
             .program()
             .with_context(|| format!("there is no program {part} in the engine image (looked in {PATH})"))?;
-        let error_log = log.try_clone()?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "not a tool that is waited for: watched by its pidfd, its output logged"
-        )]
-        let mut command = Command::new(&program);
-        command
-            .args(part.arguments())
-            .env_clear()
-            .env("PATH", PATH)
-            .env("HOME", "/root")
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(error_log);
-        let mut child = process::in_new_session(&mut command)
-            .spawn()
+        let mut child = tools::start(&program, part.arguments(), log)
             .with_context(|| format!("cannot execute {}", program.display()))?;
         match identify(&child) {
             Ok((id, pidfd)) => Ok(Self { id, pidfd, child: Some(child) }),

@@ -45,7 +45,8 @@ impl Engine {
         let upgrade = self.upgrade_to(request.engine_image.as_deref())?;
         let runs = self.platform.is_running(ENGINE)?;
         if runs && upgrade.is_none() {
-            self.platform.prepare(settings.vpnkit_cidr, sink)?;
+            self.platform.prepare(sink)?;
+            self.platform.connect(settings.vpnkit_cidr, sink)?;
             let already = matches!(self.report()?.state, EngineState::Running);
             if !already {
                 self.kick()?;
@@ -147,23 +148,26 @@ impl Engine {
     }
 
     fn boot(&self, settings: &Settings, deadline: Instant, sink: Sink<'_>) -> Result<(), Error> {
-        self.platform.prepare(settings.vpnkit_cidr, sink)?;
+        self.platform.prepare(sink)?;
         let socket = |name: &str, path| BootSocket { name: name.to_owned(), path, group: name == "docker" };
         let service = |name: &str, socket: &str| ServiceSpec {
             name: name.to_owned(),
             args: vec![name.to_owned()],
             sockets: vec![socket.to_owned()],
         };
-        self.platform.start(
-            &Boot {
-                name: ENGINE,
-                disks: &[(DATA, "/var/lib/docker")],
-                logs: "/var/log/sampan",
-                sockets: vec![socket("engine", None), socket("docker", Some(self.instance.docker_socket()))],
-                services: vec![service("engine", "engine"), service("api", "docker")],
-            },
-            sink,
-        )?;
+        let boot = Boot {
+            name: ENGINE,
+            disks: &[(DATA, "/var/lib/docker")],
+            logs: "/var/log/sampan",
+            sockets: vec![socket("engine", None), socket("docker", Some(self.instance.docker_socket()))],
+            services: vec![service("engine", "engine"), service("api", "docker")],
+        };
+        // Side by side: the daemons load their programs from the disk meanwhile, and need no network for that.
+        std::thread::scope(|scope| {
+            let network = scope.spawn(|| self.platform.connect(settings.vpnkit_cidr, sink));
+            let started = self.platform.start(&boot, sink);
+            network.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(started)
+        })?;
         self.await_engine(deadline, sink)
     }
 
