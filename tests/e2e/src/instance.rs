@@ -15,7 +15,7 @@ use sampan_model::document;
 use sampan_model::instance::Instance as Place;
 use sampan_model::registry::Registry;
 
-use crate::netns::Netns;
+use crate::netns::{self, Netns};
 use crate::processes::{self, Process};
 use crate::tools::{Output, Tool};
 use crate::{cleanup, files, images, random, waiting, workspace};
@@ -34,25 +34,28 @@ pub struct Identity {
     pub place: Place,
     /// The network namespace it is started in, when that is not the tests' own.
     pub netns: Option<PathBuf>,
+    /// The mount namespace it is started in, likewise.
+    pub mounts: Option<PathBuf>,
 }
 
 impl Identity {
-    fn new(netns: Option<PathBuf>) -> Self {
-        Self::of_mark(&random::hex(4), netns)
+    fn new(machine: Option<&Netns>) -> Self {
+        let identity = Self::of_mark(&random::hex(4));
+        Self { netns: machine.map(Netns::path), mounts: machine.and_then(Netns::mounts), ..identity }
     }
 
     /// The identity of the instance whose folder is `folder`, if it is one.
     pub fn of_folder(folder: &Path) -> Option<Self> {
         let mark = folder.file_name()?.to_str()?.strip_prefix("i-")?;
-        Some(Self::of_mark(mark, None))
+        Some(Self::of_mark(mark))
     }
 
-    fn of_mark(mark: &str, netns: Option<PathBuf>) -> Self {
+    fn of_mark(mark: &str) -> Self {
         let root = workspace::scratch().join(format!("i-{mark}"));
         let run_base = PathBuf::from(format!("/tmp/smpn-{mark}"));
         let place = Place::new(&format!("t{mark}"), &root.join("state"), &run_base)
             .expect("names and folders of tests keep the rules");
-        Self { root, run_base, place, netns }
+        Self { root, run_base, place, netns: None, mounts: None }
     }
 
     /// The base of the state folder.
@@ -95,7 +98,7 @@ impl Identity {
             tool = tool.without_env(foreign);
         }
         match &self.netns {
-            Some(netns) => tool.under(["nsenter".to_owned(), format!("--net={}", netns.display())]),
+            Some(netns) => tool.under(netns::wrapper(netns, self.mounts.as_deref())),
             None => tool,
         }
     }
@@ -127,7 +130,7 @@ impl Instance {
 
     #[track_caller]
     fn make(network: Option<Arc<Netns>>) -> Self {
-        let identity = Identity::new(network.as_ref().map(|netns| netns.path()));
+        let identity = Identity::new(network.as_deref());
         for folder in
             [identity.state_base(), identity.home(), identity.temporary(), identity.root.join("bin")]
         {

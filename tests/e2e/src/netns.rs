@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -20,6 +20,8 @@ use crate::waiting;
 #[derive(Debug)]
 pub struct Netns {
     holder: Job,
+    /// Whether the mounts are its own too.
+    mounts: bool,
 }
 
 impl Netns {
@@ -27,7 +29,7 @@ impl Netns {
     #[track_caller]
     pub fn new() -> Self {
         let holder = Tool::new("unshare").args(["--net", "sleep", "infinity"]).spawn();
-        let netns = Self { holder };
+        let netns = Self { holder, mounts: false };
         let ours = std::fs::read_link("/proc/self/ns/net").expect("every process has a network namespace");
         waiting::until("the namespace is there", || {
             std::fs::read_link(netns.path()).is_ok_and(|theirs| theirs != ours)
@@ -36,14 +38,33 @@ impl Netns {
         netns
     }
 
+    /// A machine whose mounts are its own too; `script` arranges them before anything runs there.
+    #[track_caller]
+    pub fn with_mounts(script: &str) -> Self {
+        let script = format!("set -e; {script}; exec sleep infinity");
+        let holder = Tool::new("unshare").args(["--net", "--mount", "sh", "-c", &script]).spawn();
+        let name = PathBuf::from(format!("/proc/{}/comm", holder.pid()));
+        let machine = Self { holder, mounts: true };
+        waiting::until("the mounts are arranged", || {
+            std::fs::read_to_string(&name).is_ok_and(|name| name.trim() == "sleep")
+        });
+        machine.tool("ip", &["link", "set", "lo", "up"]).run().ok();
+        machine
+    }
+
+    /// The file that stands for its mounts, when it has its own.
+    pub fn mounts(&self) -> Option<PathBuf> {
+        self.mounts.then(|| PathBuf::from(format!("/proc/{}/ns/mnt", self.holder.pid())))
+    }
+
     /// The file that stands for it.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/ns/net", self.holder.pid()))
     }
 
     /// What to put before a command line so that it runs inside.
-    pub fn wrapper(&self) -> [String; 2] {
-        ["nsenter".to_owned(), format!("--net={}", self.path().display())]
+    pub fn wrapper(&self) -> Vec<String> {
+        wrapper(&self.path(), self.mounts().as_deref())
     }
 
     /// A program that runs inside.
@@ -73,6 +94,12 @@ impl Default for Netns {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What to put before a command line so that it runs in a network namespace, and maybe in a mount namespace.
+pub fn wrapper(netns: &Path, mounts: Option<&Path>) -> Vec<String> {
+    let mounts = mounts.map(|path| format!("--mount={}", path.display()));
+    ["nsenter".to_owned(), format!("--net={}", netns.display())].into_iter().chain(mounts).collect()
 }
 
 /// A host and the world outside, joined by a cable; the host's way out leads through it.

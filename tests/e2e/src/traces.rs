@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::instance::{Identity, Instance};
+use crate::netns;
 use crate::processes::{self, Process};
 use crate::tools::Tool;
 use crate::{files, kernel, waiting};
@@ -207,7 +208,7 @@ pub fn in_its_network(identity: &Identity, program: &str, args: &[&str]) -> Opti
     let tool = Tool::new(program).args(args);
     match &identity.netns {
         Some(netns) if fs::symlink_metadata(netns).is_err() => None,
-        Some(netns) => Some(tool.under(["nsenter".into(), format!("--net={}", netns.display())]).run()),
+        Some(netns) => Some(tool.under(netns::wrapper(netns, None)).run()),
         None => Some(tool.run()),
     }
 }

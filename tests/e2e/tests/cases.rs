@@ -11,6 +11,7 @@ mod first_start;
 mod interrupted;
 mod lifecycle;
 mod logs;
+mod machines;
 mod network;
 mod not_root;
 mod prerequisites;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
         containers::cases(),
         socket::cases(),
         network::cases(),
+        machines::cases(),
         lifecycle::cases(),
         bad_images::cases(),
         crash::cases(),
