@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use sampan_model::guest::{Answer, ProcessId};
@@ -39,9 +40,27 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// One line into the log (standard error of everything that runs for long).
+/// One line into the log (standard error of everything that runs for long), with the time as RFC 3339 has it.
 pub(crate) fn log(message: &str) {
-    let _ = writeln!(std::io::stderr(), "{message}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "{} {message}", rfc3339(now.as_secs(), now.subsec_millis()));
+}
+
+/// UTC in the form `2026-11-22T18:08:17.093Z`.
+fn rfc3339(seconds: u64, millis: u32) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days to civil date in eras of 400 years that begin on 1 March (H. Hinnant, "chrono-compatible low-level date
+    // algorithms"); right for every date from 1970 on.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
 /// What a new process waits for: its parent has recorded it.
@@ -83,4 +102,22 @@ fn is_busy(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<SysError>())
         .any(|error| error.errno() == sampan_sys::Errno::BUSY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_are_utc() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.007Z"),
+            (951_782_399, "2000-02-28T23:59:59.007Z"),
+            (951_782_400, "2000-02-29T00:00:00.007Z"),
+            (1_795_371_297, "2026-11-22T18:14:57.007Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.007Z"),
+        ] {
+            assert_eq!(rfc3339(seconds, 7), text);
+        }
+    }
 }

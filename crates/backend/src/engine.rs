@@ -146,7 +146,10 @@ impl Engine {
         }
         if all {
             for (what, path) in [
-                ("the engine image built on this machine", self.instance.cache()),
+                (
+                    "the engine image built on this machine",
+                    self.platform.cached_image().unwrap_or_else(|| self.instance.cache().join("none")),
+                ),
                 ("the logs", self.instance.logs()),
                 ("the settings", self.instance.settings()),
             ] {

@@ -28,7 +28,7 @@ pub trait Document: Serialize + DeserializeOwned {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// Not what Sampan writes: cut off, edited wrongly, or another file.
-    #[error("it is damaged: {0}")]
+    #[error("it is damaged or was edited wrongly: {0}")]
     Damaged(String),
     /// Written by a newer Sampan.
     #[error("it was written by a newer Sampan (schema {found}, this one reads up to {supported})")]

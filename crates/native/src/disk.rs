@@ -71,15 +71,13 @@ pub(crate) fn create(instance: &Instance, guid: &Guid, size: u64) -> Result<(), 
     let file =
         File::options().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(make)?;
     file.set_len(size).map_err(make)?;
-    // The file is all zeroes already: with that said nothing is written but what describes an empty file system.
+    // Nothing is written but what describes an empty file system: the file is all zeroes already, and it is always
+    // mounted with `noinit_itable`, so that the kernel does not write them out later either.
     let format = |source| DiskError::Format { path: path.clone(), source };
     Tool::new("mke2fs", MKE2FS_LIMIT)
         .map_err(format)?
         .args(["-q", "-F", "-t", "ext4", "-m", "0", "-O", "metadata_csum,64bit"])
-        .args([
-            "-E",
-            "nodiscard,lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,root_owner=0:0",
-        ])
+        .args(["-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"])
         .arg(&path)
         .output()
         .map_err(format)?;

@@ -52,6 +52,16 @@ impl Explain for DistroError {
 pub(crate) struct Running(DistroRecord);
 
 impl Running {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its storage.
+    pub(crate) fn guid(&self) -> &Guid {
+        &self.0.guid
+    }
+
     /// Its PID 1.
     pub(crate) fn process(&self) -> &ProcessId {
         &self.0.process

@@ -231,7 +231,7 @@ fn says(error: &ToolError, signs: &[&str]) -> bool {
 /// mmdebstrap tells all it does; what went wrong begins with `E:`.
 fn only_errors(error: ToolError) -> ToolError {
     let ToolError::Failed { program, status, stderr } = error else { return error };
-    let errors: Vec<String> = stderr.iter().filter(|line| line.starts_with("E:")).cloned().collect();
+    let errors: Vec<String> = stderr.iter().filter(|line| line.starts_with("E:")).take(3).cloned().collect();
     ToolError::Failed { program, status, stderr: if errors.is_empty() { stderr } else { errors } }
 }
 

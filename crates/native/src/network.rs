@@ -115,12 +115,24 @@ impl Network {
             ),
         )?;
         // Closed before it is opened: the rules stand before the first packet may be forwarded.
-        let rules = ruleset::text(&instance.nft_table(), &link, subnet, &forwarding.opened());
-        Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&rules)?;
+        load_rules(instance, subnet, &forwarding)?;
         forwarding.apply(&link)?;
         let network = Self { subnet, netns };
         process::write_record(&instance.network_record(), &network)?;
         Ok(network)
+    }
+
+    /// Puts back what somebody else took away: our table (`nft flush ruleset`), or a forwarding switch.
+    pub(crate) fn mend(&self, instance: &Instance) -> Result<(), NetworkError> {
+        let _turn = lock::netns_lock()?;
+        let link = instance.link();
+        let forwarding = forwarding::Plan::recorded(&routes::Host::read()?, &link);
+        let table = instance.nft_table();
+        let known = Tool::new("nft", LIMIT)?.args(["list", "tables"]).output()?;
+        if !known.lines().any(|line| line.split_whitespace().last() == Some(&table)) {
+            load_rules(instance, self.subnet, &forwarding)?;
+        }
+        forwarding.apply(&link)
     }
 
     /// Takes the network down; that there is none is no failure.
@@ -130,6 +142,16 @@ impl Network {
         let _ = std::fs::remove_file(instance.network_record());
         Ok(())
     }
+}
+
+fn load_rules(
+    instance: &Instance,
+    subnet: Subnet,
+    forwarding: &forwarding::Plan,
+) -> Result<(), NetworkError> {
+    let rules = ruleset::text(&instance.nft_table(), &instance.link(), subnet, &forwarding.opened());
+    Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&rules)?;
+    Ok(())
 }
 
 /// Removes table, forwarding and link, in this order: nothing is forwarded that the rules no longer watch.

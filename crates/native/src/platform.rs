@@ -72,8 +72,9 @@ impl Native {
         })
     }
 
-    fn running(&self, guid: &Guid) -> Result<Option<Running>, Error> {
-        Ok(Running::find(&self.instance, guid)?)
+    /// The running distribution called `name`, by what runs: during an upgrade the registry names its next storage.
+    fn running(&self, name: &str) -> Option<Running> {
+        Running::all(&self.instance).into_iter().find(|running| running.name().eq_ignore_ascii_case(name))
     }
 
     fn hub(&self) -> Result<Option<Hub>, Error> {
@@ -100,14 +101,10 @@ impl Platform for Native {
 
     fn distributions(&self) -> Result<Vec<Distribution>, Error> {
         let registry = self.store.load()?;
-        let engine_runs = match registry.find(ENGINE) {
-            Some(entry) => self.running(&entry.guid)?.is_some(),
-            None => false,
-        };
         let mut list = Vec::new();
         for entry in &registry.distributions {
             // The data's disk has no init of its own: it is in use while the engine is.
-            let runs = if entry.name == DATA { engine_runs } else { self.running(&entry.guid)?.is_some() };
+            let runs = self.running(if entry.name == DATA { ENGINE } else { &entry.name }).is_some();
             list.push(Distribution {
                 name: entry.name.clone(),
                 guid: entry.guid,
@@ -177,7 +174,9 @@ impl Platform for Native {
     fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
         let hub = self.living_hub()?;
         let netns = hub.netns()?;
-        if Network::find(&self.instance, netns).is_none() {
+        if let Some(network) = Network::find(&self.instance, netns) {
+            network.mend(&self.instance)?;
+        } else {
             stage(sink, Stage::Network);
             Network::set_up(&self.instance, &hub, netns, subnet)?;
         }
@@ -236,21 +235,16 @@ impl Platform for Native {
     }
 
     fn is_running(&self, name: &str) -> Result<bool, Error> {
-        match self.entry(name)? {
-            Some(entry) => Ok(self.running(&entry.guid)?.is_some()),
-            None => Ok(false),
-        }
+        Ok(self.running(name).is_some())
     }
 
     fn socket(&self, name: &str, socket: &str) -> Result<Option<PathBuf>, Error> {
-        let entry = self.known(name)?;
-        let path = self.instance.distro_run(&entry.guid).join(format!("{socket}.sock"));
-        Ok(self.running(&entry.guid)?.map(|_| path))
+        let path = |running: Running| self.instance.distro_run(running.guid()).join(format!("{socket}.sock"));
+        Ok(self.running(name).map(path))
     }
 
     fn terminate(&self, name: &str, deadline: Duration) -> Result<(), Error> {
-        let entry = self.known(name)?;
-        if let Some(running) = self.running(&entry.guid)? {
+        if let Some(running) = self.running(name) {
             running.terminate(&self.instance, deadline)?;
         }
         cgroup::Host::detect()?.remove(&self.instance.cgroup(), Some(name))?;

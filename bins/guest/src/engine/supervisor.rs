@@ -239,26 +239,30 @@ impl Supervisor {
     fn fail(&mut self, part: Part, message: String, log: Vec<String>) {
         verb::log(&format!("the engine has failed: {message}"));
         let cause = Failure { part: part.name().to_owned(), message, log };
-        self.go_down(FAILED_DEADLINE, EngineState::Failed { cause });
+        self.go_down(FAILED_DEADLINE, EngineState::Failed { cause }, None);
     }
 
     fn stop(&mut self, deadline: Duration, done: Option<oneshot::Sender<EngineReport>>) {
         match &mut self.phase {
-            Phase::Idle | Phase::Up { .. } => self.go_down(deadline, EngineState::Stopped),
+            Phase::Idle | Phase::Up { .. } => self.go_down(deadline, EngineState::Stopped, done),
             Phase::Down(down) => {
                 down.deadline = down.deadline.min(Instant::now() + deadline);
                 down.then = EngineState::Stopped;
                 down.start_again = false;
+                down.waiting.extend(done);
+                self.settle();
             }
         }
-        if let Phase::Down(down) = &mut self.phase {
-            down.waiting.extend(done);
-        }
-        self.settle();
     }
 
     /// A failed engine says so at once, a stopped one when nothing runs any more.
-    fn go_down(&mut self, deadline: Duration, then: EngineState) {
+    /// `done` is told when it is over, which is at once where nothing runs.
+    fn go_down(
+        &mut self,
+        deadline: Duration,
+        then: EngineState,
+        done: Option<oneshot::Sender<EngineReport>>,
+    ) {
         self.containerd.give_up();
         self.dockerd.give_up();
         self.phase = Phase::Down(Down {
@@ -267,7 +271,7 @@ impl Supervisor {
             asked: None,
             then,
             start_again: false,
-            waiting: Vec::new(),
+            waiting: done.into_iter().collect(),
         });
         self.settle();
     }

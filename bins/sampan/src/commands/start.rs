@@ -92,7 +92,7 @@ pub(crate) async fn bring_up(
         }))?,
         Format::Pretty => {
             let mut text = format!("{message}\n");
-            if show_timeline {
+            if show_timeline && !rows.is_empty() {
                 text.push('\n');
                 text.push_str(&timeline::table(&rows));
             }

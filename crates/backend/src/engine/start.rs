@@ -126,9 +126,7 @@ impl Engine {
         match booted {
             Ok(()) => self.settle_upgrade(),
             Err(error) if upgrading => {
-                sink(Event::Warning {
-                    message: format!("the new engine did not start ({error}); going back to the one before"),
-                });
+                sink(Event::Warning { message: format!("{error}; going back to the engine before") });
                 self.platform.terminate(ENGINE, Duration::from_secs(5))?;
                 self.platform.settle(ENGINE, Keep::Previous)?;
                 self.boot(settings, Instant::now() + Duration::from_mins(2), sink)?;

@@ -28,6 +28,12 @@ impl Plan {
         Self(host.uplinks.iter().map(|uplink| (uplink.clone(), before(uplink))).collect())
     }
 
+    /// What `link` was set up with.
+    pub(super) fn recorded(host: &Host, link: &str) -> Self {
+        let own = host.siblings.iter().find(|(name, _)| name == link);
+        own.map_or(Self(Vec::new()), |(_, alias)| parse(alias))
+    }
+
     /// The text for the link's alias.
     pub(super) fn alias(&self) -> String {
         let entries = self.0.iter().map(|(uplink, was)| format!(" {uplink}={}", u8::from(*was)));

@@ -10,7 +10,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("lifecycle::stop_says_so_when_nothing_runs", stop_twice),
         Case::new("lifecycle::status_of_a_stopped_instance_is_exit_code_3", stopped_status),
         Case::new("lifecycle::restart_gives_a_new_engine_and_keeps_everything", restart),
-        Case::new("lifecycle::an_engine_upgrade_keeps_the_data", upgrade),
+        Case::new("lifecycle::an_engine_upgrade_keeps_the_data", upgrade_while_stopped),
+        Case::new("lifecycle::so_does_one_while_the_old_engine_runs", upgrade_while_running),
         Case::new("lifecycle::two_starts_at_once_both_succeed", two_starts),
         Case::new("lifecycle::the_timeline_tells_where_the_start_s_time_went", timeline),
         Case::new("lifecycle::stop_ends_containers_and_the_service", stop_ends_all),
@@ -72,18 +73,31 @@ fn restart() {
     assert_furnished(&instance);
 }
 
-fn upgrade() {
+fn upgrade_while_stopped() {
     let instance = Instance::started();
     furnish(&instance);
-    assert!(!instance.engine_file(images::VARIANT_MARK).exists());
-    let (engine, data) = (instance.engine_guid(), instance.data_guid());
     instance.sampan(&["stop"]).ok();
+    upgrade(&instance);
+}
 
+fn upgrade_while_running() {
+    let instance = Instance::started();
+    furnish(&instance);
+    let before = instance.init();
+    upgrade(&instance);
+    assert_ne!(instance.init(), before);
+    let engines = instance.processes().iter().filter(|process| process.name() == "dockerd").count();
+    assert_eq!(engines, 1, "two daemons must never share one disk");
+}
+
+#[track_caller]
+fn upgrade(instance: &Instance) {
+    let (engine, data) = (instance.engine_guid(), instance.data_guid());
     instance.start_with(&images::engine_variant()).ok();
     assert!(instance.engine_file(images::VARIANT_MARK).exists(), "the new root file system runs");
     assert_ne!(instance.engine_guid(), engine, "it was imported beside the old one");
     assert_eq!(instance.data_guid(), data);
-    assert_furnished(&instance);
+    assert_furnished(instance);
 
     // The new engine has answered, so the old one may go; what is there is accounted for.
     instance.sampan(&["stop"]).ok();
@@ -93,7 +107,7 @@ fn upgrade() {
     for name in files::names(&instance.place().distros()) {
         assert!(known.contains(&name), "{name} belongs to nothing: {known:?}");
     }
-    assert_furnished(&instance);
+    assert_furnished(instance);
 }
 
 fn two_starts() {

@@ -40,6 +40,11 @@ fn outside() {
     assert_eq!(call(&instance, &server, &["--network", "out"]), format!("you are {HOST}"), "a user network");
     assert_eq!(call(&instance, &server, &["--network", "host"]), format!("you are {HOST}"), "--network host");
 
+    // Somebody's firewall takes our rules away: a start that finds everything running puts them back.
+    wan.host.tool("nft", &["flush", "ruleset"]).run().ok();
+    instance.sampan(&["start"]).ok();
+    assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"), "after `nft flush ruleset`");
+
     // Forwarding is switched on where it is needed and nowhere else.
     assert_eq!(wan.setting(&format!("ipv4/conf/{UPLINK}/forwarding")), "1");
     assert_eq!(wan.setting("ipv4/conf/lo/forwarding"), "0");
