@@ -153,10 +153,19 @@ fn status_without_a_service() {
 #[test]
 fn status_after_the_service_was_killed() {
     let instance = Instance::new();
-    fs::write(instance.path("run/t/hub.json"), "{}").unwrap();
-    let output = instance.run(&["status"]);
-    assert_eq!(output.status.code(), Some(3));
-    assert!(stdout(&output).contains("`sampan start` takes them over"));
+    let record = |start_time: u64| {
+        let process = serde_json::json!({ "pid": std::process::id(), "startTime": start_time, "bootId": "" });
+        fs::write(instance.path("run/t/hub.json"), serde_json::json!({ "process": process }).to_string())
+            .unwrap();
+        let output = instance.run(&["status"]);
+        assert_eq!(output.status.code(), Some(3));
+        stdout(&output).contains("`sampan start` takes them over")
+    };
+    // This process stands for the hub; the number alone is not enough.
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let began = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+    assert!(record(began));
+    assert!(!record(began + 1));
 }
 
 #[test]

@@ -25,6 +25,11 @@ pub fn programs() -> &'static Path {
     })
 }
 
+/// The folder of the source.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 /// The path of the program `name`.
 pub fn program(name: &str) -> PathBuf {
     programs().join(name)

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use sampan_e2e::case::{Case, Skip};
 use sampan_e2e::{files, images, shared, workspace};
-use sampan_model::distro::{DATA, DistroState, ENGINE};
+use sampan_model::distro::{DATA, DistroState, ENGINE, Guid};
 use sampan_model::wsl::list;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("first_start::version_lists_the_packages_of_the_engine", version),
         Case::new("first_start::a_second_start_says_that_it_runs", second_start),
         Case::new("first_start::nothing_is_mounted_in_the_host_s_namespace", no_mounts),
+        Case::new("first_start::docs_internals_names_every_file_of_the_state_folder", documented),
         Case::new("first_start::the_data_disk_is_sparse", sparse),
     ]
 }
@@ -141,4 +142,35 @@ fn sparse() {
     let data = std::fs::metadata(&disk).expect("the disk of docker-desktop-data is there");
     assert!(data.blocks() * 512 < data.size() / 4, "{} takes {} blocks", disk.display(), data.blocks());
     assert_eq!(data.mode() & 0o077, 0, "{} is nobody else's business", disk.display());
+}
+
+/// `docs/internals.md` lists the state folder, one path per row in the first column.
+fn documented() {
+    let instance = shared::main();
+    let text = std::fs::read_to_string(workspace::root().join("docs/internals.md")).expect("it is there");
+    let rows: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let state = instance.place().state().to_owned();
+    let mut unknown = Vec::new();
+    let mut folders = vec![state.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("the tests are root").flatten() {
+            let path = entry.path();
+            let parts = path.strip_prefix(&state).expect("it is below").iter().map(|part| {
+                let part = part.to_string_lossy();
+                if part.parse::<Guid>().is_ok() { "<guid>".into() } else { part }
+            });
+            let mut name = parts.collect::<Vec<_>>().join("/");
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+                name.push('/');
+            }
+            // A folder without a row of its own is there for the files in it, which have theirs.
+            let known = rows.iter().any(|row| *row == name || name.ends_with('/') && row.starts_with(&name));
+            if !known {
+                unknown.push(name);
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "docs/internals.md does not name {unknown:?}");
 }
