@@ -29,3 +29,16 @@ impl Network {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Network;
+
+    #[test]
+    fn only_the_named_namespace_will_do() {
+        let own = rustix::fs::stat("/proc/self/ns/net").unwrap().st_ino;
+        assert!(Network { inode: Some(own) }.check().is_ok());
+        assert!(Network { inode: Some(own + 1) }.check().is_err());
+        assert!(Network { inode: None }.check().is_err());
+    }
+}
