@@ -3,6 +3,7 @@
 //! The image may be anybody's: every path is resolved with the image as its root (`openat2`), never the host.
 
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
 
@@ -24,9 +25,11 @@ pub(crate) fn run(spec: &CopyOutSpec) -> anyhow::Result<Answer> {
 
 fn copy(root: &File, file: &CopyOut, dest: &Path) -> anyhow::Result<()> {
     let found = file.candidates.iter().find_map(|path| {
-        let open = sampan_sys::fs::open_in_root(root, Path::new(path), OFlags::RDONLY).ok()?;
-        let file = File::from(open);
-        file.metadata().is_ok_and(|meta| meta.is_file()).then_some(file)
+        // Looked at before it is opened: opening a device acts on the host, opening a pipe waits for ever.
+        let seen = sampan_sys::fs::open_in_root(root, Path::new(path), OFlags::PATH).ok()?;
+        let seen = File::from(seen);
+        let regular = seen.metadata().is_ok_and(|meta| meta.is_file());
+        regular.then(|| File::open(format!("/proc/self/fd/{}", seen.as_raw_fd())).ok()).flatten()
     });
     let Some(mut source) = found else {
         if file.required {

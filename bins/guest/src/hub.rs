@@ -1,7 +1,7 @@
 //! The hub: one tiny process per instance that holds the mount namespace in which images are attached, and the
 //! network namespace that all version 2 distributions share. Nothing is ever mounted in the host's own namespace.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -33,6 +33,11 @@ pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
             let process = verb::process_id(ProcessRecord::of(pid)?);
             // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
             verb::record(&spec.record, &HubRecord { process: process.clone() })?;
+            let mut procs = File::options()
+                .write(true)
+                .open(&spec.cgroup)
+                .with_context(|| format!("cannot open {}", spec.cgroup.display()))?;
+            procs.write_all(pid.to_string().as_bytes()).context("cannot move the hub into its cgroup")?;
             go.write_all(verb::GO).context("the hub died")?;
             drop(go);
             let mut said = String::new();

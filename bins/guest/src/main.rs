@@ -22,6 +22,8 @@ const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub atta
                      with-image copy-out tether";
 
 fn main() -> ExitCode {
+    // Files are made for their readers, whatever the caller's shell forbids or allows.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (verb, rest) = match args.split_first() {
         Some((verb, rest)) => (verb.as_str(), rest),

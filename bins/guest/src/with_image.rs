@@ -30,7 +30,8 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<u8> {
     let code = child::run(command)?;
     match rustix::fs::syncfs(&root) {
         Ok(()) => Ok(code),
-        Err(Errno::NOSPC | Errno::IO) => Ok(NO_ROOM),
+        // The journal could not be written: the file system has made itself read-only.
+        Err(Errno::NOSPC | Errno::IO | Errno::ROFS) => Ok(NO_ROOM),
         Err(error) => Err(error).context("cannot write the image back"),
     }
 }

@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use sampan_model::api::{ApiError, ErrorBody, ErrorCode, Event};
+use sampan_model::api::{ApiError, ErrorBody, ErrorCode, Event, STATE_HEADER};
 use sampan_model::engine::Mark;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,12 +64,14 @@ pub(crate) struct Done {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     socket: PathBuf,
+    /// The state folder the caller means; a service of another one refuses.
+    state: PathBuf,
 }
 
 impl Client {
     /// Finds out whether a service listens at `socket`.
-    pub(crate) async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let client = Self { socket: socket.to_owned() };
+    pub(crate) async fn connect(socket: &Path, state: &Path) -> Result<Self, ClientError> {
+        let client = Self { socket: socket.to_owned(), state: state.to_owned() };
         client.stream().await?;
         Ok(client)
     }
@@ -133,6 +135,7 @@ impl Client {
             .method(method)
             .uri(path)
             .header(HOST, "sampan")
+            .header(STATE_HEADER, self.state.as_os_str().as_encoded_bytes())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(content))
             .expect("paths of the API are valid");
@@ -239,7 +242,7 @@ mod tests {
         let socket = folder.path().join("s");
         let listener = UnixListener::bind(&socket).unwrap();
         let server = tokio::spawn(serve(listener, pieces));
-        let client = Client::connect(&socket).await.unwrap();
+        let client = Client::connect(&socket, Path::new("/state")).await.unwrap();
         let mut events = 0;
         let result = client.post_ndjson("/v1/start", &StartRequest::default(), |_| events += 1).await;
         server.await.unwrap();
@@ -284,8 +287,14 @@ mod tests {
     async fn nobody_listens() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
-        assert!(matches!(Client::connect(&socket).await, Err(ClientError::NotRunning(_))));
+        assert!(matches!(
+            Client::connect(&socket, Path::new("/state")).await,
+            Err(ClientError::NotRunning(_))
+        ));
         drop(UnixListener::bind(&socket).unwrap());
-        assert!(matches!(Client::connect(&socket).await, Err(ClientError::NotRunning(_))));
+        assert!(matches!(
+            Client::connect(&socket, Path::new("/state")).await,
+            Err(ClientError::NotRunning(_))
+        ));
     }
 }

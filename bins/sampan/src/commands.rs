@@ -32,8 +32,8 @@ pub(crate) struct Session {
 impl Session {
     /// Finds the instance that `name` or the environment means.
     pub(crate) fn new(name: Option<&str>, format: Format, began_us: u64) -> Result<Self, Problem> {
-        let instance =
-            Instance::from_env(name, cli::env).map_err(|error| Problem::invalid(error.to_string()))?;
+        let instance = Instance::from_env(name, |key| std::env::var_os(key))
+            .map_err(|error| Problem::invalid(error.to_string()))?;
         Ok(Self { instance, format, began_us })
     }
 

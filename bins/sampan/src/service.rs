@@ -27,7 +27,7 @@ const UNIT_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system
 
 /// The service, when it runs.
 pub(crate) async fn find(instance: &Instance) -> Result<Option<Client>, Problem> {
-    match Client::connect(&instance.api_socket()).await {
+    match Client::connect(&instance.api_socket(), instance.state()).await {
         Ok(client) => Ok(Some(client)),
         Err(ClientError::NotRunning(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -53,9 +53,11 @@ pub(crate) async fn launch(instance: &Instance) -> Result<Client, Problem> {
     }
 }
 
-/// Whether something of the engine may be left although the service is gone: the hub's record is there.
+/// Whether something of the engine may be left although the service is gone: records or sockets of it are there.
 pub(crate) fn left_behind(instance: &Instance) -> bool {
-    instance.hub_record().try_exists().unwrap_or(false)
+    [instance.hub_record(), instance.network_record(), instance.docker_socket()]
+        .iter()
+        .any(|path| path.try_exists().unwrap_or(false))
 }
 
 /// Whether the hub that is recorded still lives: the same process, not only the same number.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sampan_backend::Error;
 use sampan_backend::engine::{DEFAULT_STOP, Engine};
 use sampan_model::api::{
-    Distributions, Event, ResetPlan, ResetRequest, StartRequest, Status, StopRequest, Version,
+    Distributions, ErrorCode, Event, ResetPlan, ResetRequest, STATE_HEADER, StartRequest, Status,
+    StopRequest, Version,
 };
 use sampan_model::engine::EngineState;
 use tokio::sync::watch;
@@ -71,8 +72,26 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/restart", post(restart))
         .route("/v1/reset", get(reset_plan).post(reset))
         .fallback(async || Failure::not_found())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&service), require_state_folder))
         .layer(axum::middleware::from_fn(auth::require_member))
         .with_state(service)
+}
+
+/// Refuses a client that means another state folder: it found this service only through a shared run folder.
+async fn require_state_folder(
+    State(service): Shared,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let own = service.engine.instance().state();
+    let meant = request.headers().get(STATE_HEADER);
+    if meant.is_none_or(|meant| meant.as_bytes() == own.as_os_str().as_encoded_bytes()) {
+        return next.run(request).await;
+    }
+    let message = format!("the service here has the state folder {}, not yours", own.display());
+    let hint =
+        "give each state folder a run folder of its own: set SAMPAN_RUN_DIR too, or another --instance";
+    Failure::from(Error::new(ErrorCode::State, message, Some(hint))).into_response()
 }
 
 async fn status(State(service): Shared) -> Result<Json<Status>, Failure> {
@@ -160,7 +179,13 @@ async fn reset(State(service): Shared, body: failure::Body<ResetRequest>) -> Res
             ending.end.send_replace(true);
             done("everything was deleted")
         }
-        Err(error) => Event::Failed { error: error.0 },
+        Err(error) => {
+            // Half of it may be gone: what is left is for a service that begins anew.
+            if all {
+                ending.end.send_replace(true);
+            }
+            Event::Failed { error: error.0 }
+        }
     })?;
     Ok(events::stream(operation))
 }

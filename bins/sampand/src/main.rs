@@ -52,7 +52,9 @@ enum Job {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let instance = match Instance::from_env(args.instance.as_deref(), |key| std::env::var(key).ok()) {
+    // Folders are made for their readers, whatever the caller's shell forbids or allows.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let instance = match Instance::from_env(args.instance.as_deref(), |key| std::env::var_os(key)) {
         Ok(instance) => instance,
         Err(error) => return failure::print(&Error::new(ErrorCode::Invalid, error.to_string(), None)),
     };

@@ -67,6 +67,14 @@ fn answer(instance: &Instance, what: What, all: bool) -> Result<(), Error> {
 
 /// The instance's lock, which only one process has.
 pub(crate) fn lock(instance: &Instance) -> Result<FileLock, Error> {
+    std::fs::create_dir_all(instance.state()).map_err(|source| {
+        let code = match source.kind() {
+            std::io::ErrorKind::StorageFull => ErrorCode::DiskFull,
+            _ => ErrorCode::Failed,
+        };
+        let message = format!("cannot make the folder {}: {source}", instance.state().display());
+        Error::new(code, message, Some("check free space and permissions above it"))
+    })?;
     match FileLock::try_exclusive(&instance.lock()) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(Error::new(

@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,15 +31,16 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     if detached {
         set_session().map_err(|error| Error::new(ErrorCode::Failed, chain(&error), None))?;
     }
-    let engine = crate::engine(instance.clone(), true)?;
     let _lock = match lock(instance) {
         Ok(lock) => lock,
         // Two starts at once: the other one's service is as good as this one.
         Err(error) if detached && error.code() == ErrorCode::Busy => return wait_for_other(instance, error),
         Err(error) => return Err(error),
     };
+    let engine = crate::engine(instance.clone(), true)?;
     log_to_stderr();
     let listener = bind(instance)?;
+    let own = identity(&instance.api_socket());
     info!(instance = instance.name(), state = %instance.state().display(), "serving");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     if detached {
@@ -54,7 +57,10 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     let socket = instance.api_socket();
     let served = runtime.block_on(serve(listener, service));
     runtime.shutdown_timeout(DRAIN);
-    let _ = std::fs::remove_file(socket);
+    // After a reset another service may already have come, with a socket of its own.
+    if identity(&socket) == own {
+        let _ = std::fs::remove_file(socket);
+    }
     // Only when empty: what runs keeps its records there.
     let _ = std::fs::remove_dir(instance.run());
     let _ = std::fs::remove_dir(RUN_BASE);
@@ -90,6 +96,11 @@ async fn serve(listener: OwnedFd, service: Arc<Service>) -> Result<(), Error> {
             tokio::time::sleep(DRAIN).await;
         } => Ok(()),
     }
+}
+
+/// Which file is at `path`, if any.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 fn bind(instance: &Instance) -> Result<OwnedFd, Error> {

@@ -10,6 +10,10 @@ use crate::engine::{EngineInfo, EngineReport, Mark, Stage};
 /// Version of the API, the first part of every path.
 pub const API: &str = "/v1";
 
+/// Header in which a client names the state folder it means. A service of another one refuses the request: a run folder
+/// that is shared by mistake must not let one instance's commands act on another.
+pub const STATE_HEADER: &str = "sampan-state";
+
 /// `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -29,6 +29,8 @@ pub struct HubSpec {
     pub name: String,
     /// Where to record the process ([`HubRecord`]) before it does anything.
     pub record: PathBuf,
+    /// The `cgroup.procs` of the hub's cgroup.
+    pub cgroup: PathBuf,
     /// Take the network namespace of this process instead of a new one: the hub that made it died, and a distribution
     /// lives on in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

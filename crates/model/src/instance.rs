@@ -1,7 +1,8 @@
 //! An instance: one whole Sampan with its own state, distributions and engine.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::distro::Guid;
 
@@ -25,6 +26,14 @@ pub enum InstanceError {
     /// A moved folder was given as a relative path.
     #[error("{variable} is `{value}`, which is not an absolute path")]
     Relative {
+        /// The environment variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// A moved folder goes through its parent: such a path has more than one spelling, and so more than one identity.
+    #[error("{variable} is `{value}`: give the path without `..`")]
+    Parent {
         /// The environment variable.
         variable: &'static str,
         /// What it holds.
@@ -55,11 +64,17 @@ impl Instance {
             return Err(InstanceError::Name(name.to_owned()));
         }
         for (variable, base) in [("SAMPAN_STATE_DIR", state_base), ("SAMPAN_RUN_DIR", run_base)] {
+            let value = || base.display().to_string();
             if !base.is_absolute() {
-                return Err(InstanceError::Relative { variable, value: base.display().to_string() });
+                return Err(InstanceError::Relative { variable, value: value() });
+            }
+            if base.components().any(|part| part == Component::ParentDir) {
+                return Err(InstanceError::Parent { variable, value: value() });
             }
         }
-        let instance = Self { name: name.to_owned(), state: state_base.join(name), run: run_base.join(name) };
+        // Through its components: `/a/./b//` and `/a/b` are one folder and must be one identity.
+        let below = |base: &Path| base.components().collect::<PathBuf>().join(name);
+        let instance = Self { name: name.to_owned(), state: below(state_base), run: below(run_base) };
         let longest = instance.distro_run(&Guid::NIL).join("control.sock");
         if longest.as_os_str().len() > SOCKET_PATH_MAX {
             return Err(InstanceError::TooLong(instance.run));
@@ -70,11 +85,13 @@ impl Instance {
     /// Makes the instance from the command line's name (if given) and the environment, read through `lookup`.
     pub fn from_env(
         name: Option<&str>,
-        lookup: impl Fn(&str) -> Option<String>,
+        lookup: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, InstanceError> {
         let set = |key: &str| lookup(key).filter(|value| !value.is_empty());
-        let name = name.map(str::to_owned).or_else(|| set("SAMPAN_INSTANCE"));
-        let base = |key, fallback: &str| PathBuf::from(set(key).unwrap_or_else(|| fallback.to_owned()));
+        let base = |key, fallback: &str| PathBuf::from(set(key).unwrap_or_else(|| fallback.into()));
+        // A name that is no text is a wrong name, not a missing one.
+        let name = name.map(str::to_owned);
+        let name = name.or_else(|| set("SAMPAN_INSTANCE").map(|name| name.to_string_lossy().into_owned()));
         Self::new(
             name.as_deref().unwrap_or(DEFAULT_NAME),
             &base("SAMPAN_STATE_DIR", STATE_BASE),
@@ -196,7 +213,7 @@ impl fmt::Display for Instance {
 mod tests {
     use super::*;
 
-    fn none(_: &str) -> Option<String> {
+    fn none(_: &str) -> Option<OsString> {
         None
     }
 
@@ -211,8 +228,8 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_environment() {
         let env = |key: &str| match key {
-            "SAMPAN_INSTANCE" => Some("two".to_owned()),
-            "SAMPAN_STATE_DIR" => Some("/data".to_owned()),
+            "SAMPAN_INSTANCE" => Some("two".into()),
+            "SAMPAN_STATE_DIR" => Some("/data".into()),
             _ => None,
         };
         assert_eq!(Instance::from_env(None, env).unwrap().state(), Path::new("/data/two"));
@@ -233,10 +250,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_never_means_the_default() {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+        let folder = Instance::from_env(None, |key| (key == "SAMPAN_STATE_DIR").then(|| bytes(b"/d\xff")));
+        assert!(folder.unwrap().state().starts_with(bytes(b"/d\xff")));
+        assert!(Instance::from_env(None, |key| (key == "SAMPAN_INSTANCE").then(|| bytes(b"a\xff"))).is_err());
+    }
+
+    #[test]
     fn kernel_names_differ_by_state_folder_and_fit() {
         let a = Instance::new("default", Path::new("/a"), Path::new("/r")).unwrap();
         let b = Instance::new("default", Path::new("/b"), Path::new("/r")).unwrap();
         assert_ne!(a.id(), b.id());
+        let same = Instance::new("default", Path::new("//a/./"), Path::new("/r")).unwrap();
+        assert_eq!(a.id(), same.id());
+        assert!(Instance::new("default", Path::new("/x/../a"), Path::new("/r")).is_err());
         assert!(a.link().len() <= 15, "IFNAMSIZ");
     }
 }

@@ -103,6 +103,34 @@ impl Host {
         }
     }
 
+    /// Makes the cgroup of the hub and gives its `cgroup.procs`. One hierarchy is enough: it is there so that the hub can
+    /// be found without its record.
+    pub(crate) fn create_for_hub(&self, instance: &str) -> Result<PathBuf, CgroupError> {
+        let path = self.tracking()?.join(instance).join("hub");
+        make(&path)?;
+        Ok(path.join("cgroup.procs"))
+    }
+
+    /// Every process in a cgroup of the instance (of all of it when `distro` is none), whatever records say.
+    pub(crate) fn members(&self, instance: &str, distro: Option<&str>) -> Result<Vec<i32>, CgroupError> {
+        let path = self.tracking()?.join(instance);
+        Ok(members(&distro.map_or(path.clone(), |distro| path.join(distro))))
+    }
+
+    /// The hierarchy in which processes are looked for.
+    fn tracking(&self) -> Result<&Path, CgroupError> {
+        match self {
+            // The unified one has no conditions for joining; the cpuset one has.
+            Self::V1(hierarchies) => {
+                let free = |(options, _): &&(String, PathBuf)| !options.split(',').any(|o| o == "cpuset");
+                let unified = hierarchies.iter().find(|(options, _)| options.is_empty());
+                unified.or_else(|| hierarchies.iter().find(free)).map(|(_, top)| top.as_path())
+            }
+            Self::V2(top) => Some(top.as_path()),
+        }
+        .ok_or(CgroupError::None)
+    }
+
     /// Removes a cgroup of the instance (all of it when `distro` is none) with all below it.
     pub(crate) fn remove(&self, instance: &str, distro: Option<&str>) -> Result<(), CgroupError> {
         let tops: Vec<&PathBuf> = match self {
@@ -189,6 +217,17 @@ fn hand_on(path: &Path) -> Result<(), CgroupError> {
 )]
 fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
     fs::write(path, value).map_err(|source| CgroupError::Set { path: path.to_owned(), source })
+}
+
+fn members(path: &Path) -> Vec<i32> {
+    let procs = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> = procs.lines().filter_map(|pid| pid.parse().ok()).collect();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            pids.extend(members(&entry.path()));
+        }
+    }
+    pids
 }
 
 /// Depth first: a cgroup with children can't be removed.

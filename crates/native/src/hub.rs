@@ -80,12 +80,18 @@ impl Hub {
     pub(crate) fn start(
         instance: &Instance,
         guest: &Guest,
+        cgroup: PathBuf,
         netns_of: Option<ProcessId>,
     ) -> Result<Self, HubError> {
         let workdir = instance.run().join("hub");
         make_folder(&workdir)?;
-        let spec =
-            HubSpec { workdir, name: "sampan-hub".to_owned(), record: instance.hub_record(), netns_of };
+        let spec = HubSpec {
+            workdir,
+            name: "sampan-hub".to_owned(),
+            record: instance.hub_record(),
+            cgroup,
+            netns_of,
+        };
         let log = open_log(&instance.log("hub"))?;
         let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
         match answer {

@@ -15,7 +15,7 @@ use sampan_model::check::Check;
 use sampan_model::distro::{DATA, DistroState, ENGINE, Guid};
 use sampan_model::engine::Stage;
 use sampan_model::guest::{LaunchSpec, Placement, SocketSpec};
-use sampan_model::instance::{Instance, RUN_BASE, STATE_BASE};
+use sampan_model::instance::Instance;
 use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord};
 
@@ -24,7 +24,7 @@ use crate::hub::Hub;
 use crate::network::Network;
 use crate::store::Store;
 use crate::tools::guest::Guest;
-use crate::{cgroup, check, disk, group, image};
+use crate::{cgroup, check, disk, group, image, process};
 
 /// Linux runs the distributions of one instance.
 #[derive(Debug)]
@@ -37,6 +37,13 @@ pub struct Native {
 impl Native {
     /// The platform of `instance`; `guest` is the path of `sampan-guest`. Makes the instance's folders.
     pub fn new(instance: Instance, guest: PathBuf) -> Result<Self, Error> {
+        let native = Self::unprepared(instance, guest);
+        native.make_folders()?;
+        Ok(native)
+    }
+
+    fn make_folders(&self) -> Result<(), Error> {
+        let instance = &self.instance;
         let gid = group::gid_of(group::GROUP);
         for (path, mode, group) in [
             (instance.state().to_owned(), 0o755, None),
@@ -56,7 +63,7 @@ impl Native {
                 Error::new(code, message, Some("check free space and permissions above it"))
             })?;
         }
-        Ok(Self::unprepared(instance, guest))
+        Ok(())
     }
 
     /// As [`Native::new`] for looking only: makes nothing.
@@ -79,6 +86,34 @@ impl Native {
 
     fn hub(&self) -> Result<Option<Hub>, Error> {
         Ok(Hub::find(&self.instance)?)
+    }
+
+    /// Mounts a disk in the hub, unless anything else still holds it: two daemons on one disk would be its end.
+    fn attach(&self, hub: &Hub, name: &str, guid: &Guid) -> Result<(), Error> {
+        disk::verify(&self.instance, name, guid)?;
+        let image = disk::image(&self.instance, guid);
+        if sampan_sys::loopdev::loops_of(&image).is_ok_and(|loops| !loops.is_empty()) {
+            hub.detach(&self.guest, &image, guid)?;
+        }
+        Ok(hub.attach(&self.guest, &image, guid)?)
+    }
+
+    /// Ends what is in the instance's cgroup although no record names it (of one distribution, or all of it). The
+    /// cgroup's name has the identity of the state folder in it, so what is in it is ours.
+    fn end_lost(&self, distro: Option<&str>) -> Result<(), Error> {
+        let lost = cgroup::Host::detect()?.members(&self.instance.cgroup(), distro)?;
+        if !process::kill_all(&lost)
+            .map_err(|error| Error::new(ErrorCode::Failed, sampan_backend::error::chain(&error), None))?
+        {
+            let message =
+                format!("processes of {} do not end although they were killed", self.instance.cgroup());
+            return Err(Error::new(
+                ErrorCode::Busy,
+                message,
+                Some("the kernel log (`dmesg`) says what they wait for"),
+            ));
+        }
+        Ok(())
     }
 
     fn living_hub(&self) -> Result<Hub, Error> {
@@ -163,10 +198,14 @@ impl Platform for Native {
     }
 
     fn prepare(&self, sink: Sink<'_>) -> Result<(), Error> {
+        self.make_folders()?;
+        self.show_current_files()?;
         if self.hub()?.is_none() {
             stage(sink, Stage::Hub);
+            let cgroup = cgroup::Host::detect()?.create_for_hub(&self.instance.cgroup())?;
             let survivor = Running::all(&self.instance).into_iter().next();
-            Hub::start(&self.instance, &self.guest, survivor.map(|running| running.process().clone()))?;
+            let netns_of = survivor.map(|running| running.process().clone());
+            Hub::start(&self.instance, &self.guest, cgroup, netns_of)?;
         }
         Ok(())
     }
@@ -187,15 +226,14 @@ impl Platform for Native {
         let entry = self.known(boot.name)?;
         let hub = self.living_hub()?;
         stage(sink, Stage::Disks);
+        self.end_lost(Some(boot.name))?;
         let mut disks = Vec::new();
         for (name, to) in boot.disks {
             let guid = self.known(name)?.guid;
-            disk::verify(&self.instance, name, &guid)?;
-            hub.attach(&self.guest, &disk::image(&self.instance, &guid), &guid)?;
+            self.attach(&hub, name, &guid)?;
             disks.push(Placement { from: Hub::place(&guid), to: PathBuf::from(to) });
         }
-        disk::verify(&self.instance, boot.name, &entry.guid)?;
-        hub.attach(&self.guest, &disk::image(&self.instance, &entry.guid), &entry.guid)?;
+        self.attach(&hub, boot.name, &entry.guid)?;
 
         stage(sink, Stage::Boot);
         let cgroup = cgroup::Host::detect()?.create(&self.instance.cgroup(), boot.name)?;
@@ -260,26 +298,7 @@ impl Platform for Native {
     }
 
     fn erase(&self) -> Result<(), Error> {
-        for guid in self.storages() {
-            let image = disk::image(&self.instance, &guid);
-            if image.exists() {
-                crate::hub::wait_free(&image)?;
-            }
-        }
-        for folder in [self.instance.run(), self.instance.state()] {
-            match fs::remove_dir_all(folder) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    let message = format!("cannot remove {}: {source}", folder.display());
-                    return Err(Error::new(ErrorCode::Failed, message, Some("see what still uses it")));
-                }
-                _ => {}
-            }
-        }
-        // The usual base folders go with the last instance in them; one that the user chose is the user's.
-        for base in [RUN_BASE, STATE_BASE] {
-            let _ = fs::remove_dir(base);
-        }
-        Ok(())
+        self.erase_everything()
     }
 
     fn subnet(&self) -> Option<String> {
@@ -310,6 +329,7 @@ impl Native {
         if let Ok(Some(hub)) = self.hub() {
             note(hub.stop(&self.instance).map_err(Error::from));
         }
+        note(self.end_lost(None));
         for guid in self.storages() {
             let image = disk::image(&self.instance, &guid);
             if image.exists() {

@@ -22,6 +22,17 @@ pub(crate) fn kill(pidfd: &OwnedFd) -> Result<bool, SysError> {
     process::wait_exit(pidfd, Some(KILL_LIMIT))
 }
 
+/// Kills processes that nothing but a cgroup tells of, and waits until they are gone. False: one is stuck.
+pub(crate) fn kill_all(pids: &[i32]) -> Result<bool, SysError> {
+    let mut ended = true;
+    // All are opened first: PID 1 of a namespace takes the others with it, and their numbers may be given away.
+    let opened: Vec<OwnedFd> = pids.iter().filter_map(|pid| process::pidfd_open(*pid).ok()).collect();
+    for pidfd in &opened {
+        ended &= kill(pidfd)?;
+    }
+    Ok(ended)
+}
+
 /// Reads a record of what runs. One that can't be read is as good as none: what it named is looked for by other means.
 pub(crate) fn read_record<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()

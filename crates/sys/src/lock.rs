@@ -16,15 +16,29 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Locks the file at `path`, which is made if missing and never removed (a removed lock file locks nobody
-    /// out). `None` when somebody else holds it.
+    /// Locks the file at `path`, which is made if missing. `None` when somebody else holds it.
+    ///
+    /// The holder may remove the file: whoever opened it before that tries again with the new one, so that there is
+    /// never more than one holder of the path.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).on("open the lock", path)?;
-        match rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(Some(Self { fd })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(SysError::new("lock", path, errno)),
+        loop {
+            let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).on("open the lock", path)?;
+            match rustix::io::retry_on_intr(|| {
+                rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)
+            }) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(errno) => return Err(SysError::new("lock", path, errno)),
+            }
+            let held = rustix::fs::fstat(&fd).on("look at the lock", path)?;
+            match rustix::fs::stat(path) {
+                Ok(there) if (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino) => {
+                    return Ok(Some(Self { fd }));
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(SysError::new("look at the lock", path, errno)),
+            }
         }
     }
 }

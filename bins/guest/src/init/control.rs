@@ -43,6 +43,10 @@ impl Control {
         if readable.first().copied().unwrap_or(false) {
             match socket::accept(&self.listener) {
                 Ok(client) => {
+                    // A client that does not read must never hold up PID 1.
+                    if rustix::io::ioctl_fionbio(&client, true).is_err() {
+                        return shutdown;
+                    }
                     if self.clients.len() == MAX_CLIENTS {
                         self.clients.remove(0);
                     }

@@ -7,11 +7,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sampan_backend::Error;
 use sampan_backend::platform::{Import, Keep, Sink};
+use sampan_backend::{Error, Explain};
 use sampan_model::api::ErrorCode;
 use sampan_model::distro::Guid;
-use sampan_model::registry::{Entry, ImageRecord, Previous};
+use sampan_model::instance::{RUN_BASE, STATE_BASE};
+use sampan_model::registry::{Entry, ImageRecord, Previous, Registry};
 
 use super::Native;
 use crate::hub::{Hub, wait_free};
@@ -31,9 +32,12 @@ impl Native {
     }
 
     pub(super) fn import_storage(&self, import: &Import<'_>, sink: Sink<'_>) -> Result<(), Error> {
-        // An upgrade that was cut off before it was settled goes on from the engine that is in use now.
-        if self.store.load()?.find(import.name).is_some_and(|entry| entry.previous.is_some()) {
-            self.settle_storage(import.name, Keep::New)?;
+        // An upgrade before this one was cut off. Its engine is worth keeping only if it runs.
+        if let Some(entry) = self.store.load()?.find(import.name)
+            && entry.previous.is_some()
+        {
+            let runs = self.running(import.name).is_some_and(|running| *running.guid() == entry.guid);
+            self.settle_storage(import.name, if runs { Keep::New } else { Keep::Previous })?;
         }
         let guid = fresh_guid()?;
         self.store.begin(guid)?;
@@ -110,6 +114,47 @@ impl Native {
         Ok(())
     }
 
+    /// `cli` leads to the files of the engine in use, also after somebody removed it or a switch was cut off.
+    pub(super) fn show_current_files(&self) -> Result<(), Error> {
+        for entry in self.store.load()?.distributions.iter().filter(|entry| entry.image.is_some()) {
+            if fs::canonicalize(self.instance.cli()).ok() != fs::canonicalize(self.files(&entry.guid)).ok() {
+                self.show_files(&entry.guid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every file of the instance. In an order in which what was cut off is gone on with: first nothing is known
+    /// any more, then nothing is there; the lock goes last, so that no other service begins in between.
+    pub(super) fn erase_everything(&self) -> Result<(), Error> {
+        let given_up = self.store.update(|registry| {
+            let all = registry.known();
+            *registry = Registry { unfinished: all, ..Registry::default() };
+        });
+        if let Err(error) = given_up
+            && Explain::code(&error) != ErrorCode::State
+        {
+            return Err(error.into());
+        }
+        for guid in self.storages() {
+            self.discard(&guid)?;
+        }
+        let lock = self.instance.lock();
+        let (state, run) = (self.instance.state(), self.instance.run());
+        remove_children(state, &lock)?;
+        remove_children(run, &lock)?;
+        for folder in [run, state] {
+            let _ = fs::remove_file(&lock);
+            // A folder that is a link was put there by the user: link and target stay, empty.
+            let _ = fs::remove_dir(folder);
+        }
+        // The usual base folders go with the last instance in them; one that the user chose is the user's.
+        for base in [RUN_BASE, STATE_BASE] {
+            let _ = fs::remove_dir(base);
+        }
+        Ok(())
+    }
+
     fn fill(&self, guid: &Guid, import: &Import<'_>, sink: Sink<'_>) -> Result<(), Error> {
         disk::create(&self.instance, guid, import.size_bytes)?;
         let image = disk::image(&self.instance, guid);
@@ -178,6 +223,33 @@ impl Native {
         let _ = fs::remove_dir(self.instance.run().join(format!("import-{guid}")));
         Ok(disk::remove(&self.instance, guid)?)
     }
+}
+
+/// Removes everything in `folder` but `kept`. What is a link is removed as a link, but for the storages' own folder,
+/// whose content was removed before.
+fn remove_children(folder: &Path, kept: &Path) -> Result<(), Error> {
+    let failed = |path: &Path, source: std::io::Error| {
+        let message = format!("cannot remove {}: {source}", path.display());
+        Error::new(ErrorCode::Failed, message, Some("see what still uses it, then try again"))
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|source| failed(folder, source))?,
+    };
+    for entry in entries.flatten().filter(|entry| entry.path() != kept) {
+        let path = entry.path();
+        let removed = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
+            _ => fs::remove_file(&path),
+        };
+        match removed {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(&path, source));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn fresh_guid() -> Result<Guid, Error> {

@@ -3,7 +3,8 @@
 use sampan_e2e::case::Case;
 use sampan_e2e::files;
 use sampan_e2e::host::Host;
-use sampan_e2e::instance::Instance;
+use sampan_e2e::images;
+use sampan_e2e::instance::{FIRST_START, Instance};
 use sampan_e2e::netns::Wan;
 use sampan_e2e::traces::{self, Traces};
 use sampan_model::api::ResetPlan;
@@ -12,6 +13,8 @@ use sampan_model::settings::Settings;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
+        Case::new("reset::another_state_folder_in_the_same_run_folder_is_refused", another_state),
+        Case::new("reset::a_start_at_the_same_time_leaves_no_second_service", beside_a_start),
         Case::new("reset::lists_what_dies_with_sizes_and_asks_first", asks),
         Case::new("reset::keeps_the_settings", keeps_settings),
         Case::new("reset::stop_and_reset_all_leave_nothing_of_an_instance", leaves_nothing),
@@ -102,4 +105,29 @@ fn stop_alone() {
         left.iter().filter(|what| !what.starts_with(&state) && !what.starts_with(&run)).collect();
     assert!(unexpected.is_empty(), "{unexpected:#?}");
     before.assert_same(&Host::look(&wan));
+}
+
+fn another_state() {
+    let instance = Instance::started();
+    let other = instance.scratch("another-state");
+    for command in [&["reset", "--all", "--yes"][..], &["stop"], &["start"]] {
+        let output = instance.tool(command).env("SAMPAN_STATE_DIR", &other).run();
+        output.expect(7).says("SAMPAN_RUN_DIR");
+    }
+    assert!(instance.engine_runs(), "it was none of theirs");
+}
+
+fn beside_a_start() {
+    let image = images::engine();
+    for round in 0..3 {
+        let instance = Instance::started();
+        let reset = instance.tool(&["reset", "--all", "--yes"]).spawn();
+        // Whichever comes first, the other one works or says that it has to wait.
+        let started = instance.start_tool(&image).run();
+        let reset = reset.finish_within(FIRST_START);
+        assert!(matches!(reset.code(), Some(0 | 1 | 5)), "round {round}: {reset}");
+        instance.start_with(&image).ok();
+        let services = instance.processes().iter().filter(|process| process.name() == "sampand").count();
+        assert_eq!(services, 1, "round {round}: {started}");
+    }
 }

@@ -15,6 +15,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("stale::records_that_name_a_reused_number_harm_nobody", reused),
         Case::new("stale::sockets_without_a_listener_are_replaced", sockets),
         Case::new("stale::an_unreadable_record_does_not_stop_the_start", unreadable),
+        Case::new("stale::an_engine_without_a_record_ends_before_another_begins", lost_engine),
+        Case::new("stale::what_has_no_record_at_all_is_stopped_all_the_same", lost_records),
+        Case::new("stale::a_lost_link_to_the_docker_cli_is_made_again", lost_cli),
     ]
 }
 
@@ -106,4 +109,39 @@ fn unreadable() {
     files::write(&instance.place().network_record(), "");
     instance.sampan(&["start"]).ok();
     assert_eq!(instance.docker(&["run", "--rm", "e2e/busybox", "echo", "fine"]).ok(), "fine");
+}
+
+fn dockerds(instance: &Instance) -> usize {
+    instance.processes().iter().filter(|process| process.name() == "dockerd").count()
+}
+
+fn lost_engine() {
+    let instance = Instance::started();
+    instance.need_busybox();
+    let before = instance.init();
+    let record = instance.place().distro_run(&instance.engine_guid()).join("record.json");
+    std::fs::remove_file(&record).expect("it was recorded");
+    instance.sampan(&["start"]).ok();
+    assert!(!before.is_alive(), "two daemons must never share one disk");
+    assert_eq!(dockerds(&instance), 1);
+    assert_eq!(instance.docker(&["run", "--rm", "e2e/busybox", "echo", "fine"]).ok(), "fine");
+}
+
+/// The clean-up of the instance asserts that nothing is left.
+fn lost_records() {
+    let instance = Instance::started();
+    instance.service().kill_and_wait();
+    for record in records(&instance) {
+        std::fs::remove_file(&record).expect("it was recorded");
+    }
+    instance.sampan(&["stop"]).ok();
+    assert_eq!(instance.processes(), []);
+}
+
+fn lost_cli() {
+    let instance = Instance::started();
+    std::fs::remove_file(instance.place().cli()).expect("it is a link");
+    instance.sampan(&["docker", "version"]).expect(3);
+    instance.sampan(&["start"]).ok();
+    instance.sampan(&["docker", "version"]).ok();
 }
