@@ -24,14 +24,13 @@ start: ## install what is missing, build, start the engine and run a first conta
 	@$(MAKE) --no-print-directory build
 	@$(bin)/sampan start
 	@mkdir -p dist/hello && install -m 0755 $(bin)/sampan-hello dist/hello/hello && install -m 0644 packaging/hello/Dockerfile dist/hello/
-	@$(bin)/sampan docker build --quiet --tag sampan/hello dist/hello
+	@$(bin)/sampan docker build --quiet --tag sampan/hello dist/hello >/dev/null
+	@echo
+	@echo 'A first container:'
 	@$(bin)/sampan docker run --rm sampan/hello
 	@echo
-	@echo 'The engine runs. How to go on:'
-	@echo '  $(bin)/sampan status'
-	@echo '  $(bin)/sampan docker run --rm sampan/hello'
-	@echo '  export DOCKER_HOST=unix:///run/sampan/default/docker.sock      # for any Docker client on this machine'
-	@echo '  make stop'
+	@echo 'To type the commands above as they are:  PATH=$(CURDIR)/$(bin):$$PATH'
+	@echo 'To stop:                                 make stop'
 
 stop: ## stop the engine and the service; images, containers and volumes stay
 	@$(bin)/sampan stop
@@ -47,7 +46,7 @@ test: ## install what is missing, then lint and run all tests (the ones of the w
 	@scripts/prerequisites test
 	@cargo xtask test
 
-bench: ## measure cold start against a bare dockerd, side by side (as root)
+bench: ## measure cold start against a bare dockerd, side by side (as root, about 3 minutes)
 	@scripts/prerequisites bench
 	@$(MAKE) --no-print-directory build
 	@cargo xtask bench

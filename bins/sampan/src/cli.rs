@@ -20,13 +20,13 @@ pub(crate) struct Cli {
     ///
     /// Each instance has its own state, distributions and engine; several run side by side.
     /// Without this option, `SAMPAN_INSTANCE` names it, or else it is `default`.
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub(crate) instance: Option<String>,
 
     /// How results are printed
     ///
     /// With json, standard output carries nothing but JSON: the result, or an object `error` with code, message, hint and log.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Pretty)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Pretty, help_heading = "Global options")]
     pub(crate) format: Format,
 
     /// What to do

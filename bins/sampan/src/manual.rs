@@ -55,7 +55,12 @@ fn render(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     writeln!(page, ".TH SAMPAN 1 \"\" \"Sampan {}\" \"Sampan\"", env!("CARGO_PKG_VERSION"))?;
     let man = Man::new(command.clone());
     man.render_name_section(page)?;
-    man.render_synopsis_section(page)?;
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]);
+    synopsis.text([roman("sampan [--instance NAME] [--format pretty|json] COMMAND [OPTIONS]")]);
+    synopsis.control("br", []);
+    synopsis.text([roman("wsl [ARGUMENTS]")]);
+    synopsis.to_writer(page)?;
     man.render_description_section(page)?;
     man.render_options_section(page)?;
     let mut commands = Roff::new();

@@ -84,7 +84,7 @@ impl Progress {
             bar.set_length(1000);
             bar.set_position(u64::from(permille.min(1000)));
         } else {
-            bar.set_style(style("{spinner} {prefix} {wide_msg}"));
+            bar.set_style(style("{spinner} {prefix}: {wide_msg}"));
         }
         bar.set_message(detail.to_owned());
     }
@@ -126,7 +126,7 @@ mod tests {
         for template in [
             "{spinner} {prefix}",
             "{spinner} {prefix} [{bar:25}] {percent:>3} % {wide_msg}",
-            "{spinner} {prefix} {wide_msg}",
+            "{spinner} {prefix}: {wide_msg}",
         ] {
             style(template);
         }

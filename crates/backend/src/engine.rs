@@ -9,14 +9,14 @@ pub use stop::DEFAULT_STOP;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sampan_model::api::{ApiError, ErrorCode, ImageManifest, ResetItem, ResetPlan, Status, Version};
+use sampan_model::api::{ApiError, ErrorCode, Event, ImageManifest, ResetItem, ResetPlan, Status, Version};
 use sampan_model::distro::{DATA, ENGINE};
-use sampan_model::engine::{EngineReport, EngineRequest, EngineState};
+use sampan_model::engine::{EngineReport, EngineRequest, EngineState, Stage};
 use sampan_model::instance::Instance;
 
 use crate::clock::monotonic_us;
 use crate::error::{Error, Explain};
-use crate::platform::Platform;
+use crate::platform::{Platform, Sink};
 use crate::supervisor::Line;
 
 /// How long a supervisor may take to say how it is.
@@ -170,6 +170,11 @@ fn folder_bytes(path: &std::path::Path) -> u64 {
     let children = std::fs::read_dir(path).into_iter().flatten().flatten();
     let below: u64 = if meta.is_dir() { children.map(|child| folder_bytes(&child.path())).sum() } else { 0 };
     meta.blocks() * 512 + below
+}
+
+/// Tells that a stage begins.
+fn stage(sink: Sink<'_>, stage: Stage) {
+    sink(Event::Stage { stage, at_us: monotonic_us() });
 }
 
 /// The state's failure as an error.

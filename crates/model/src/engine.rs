@@ -63,6 +63,10 @@ pub enum Stage {
     Containerd,
     /// Waiting for dockerd's first answer.
     Dockerd,
+    /// Stopping the containers, then the engine.
+    Stop,
+    /// Taking down disks, network and hub.
+    TakeDown,
 }
 
 impl Stage {
@@ -79,6 +83,8 @@ impl Stage {
             Self::Boot => "starting docker-desktop",
             Self::Containerd => "waiting for containerd",
             Self::Dockerd => "waiting for dockerd",
+            Self::Stop => "stopping the containers and the engine",
+            Self::TakeDown => "taking down disks and network",
         }
     }
 
@@ -89,8 +95,10 @@ impl Stage {
         match self {
             Self::Image => 30 * 60_000,
             Self::Import => 10 * 60_000,
-            Self::Data | Self::Disks | Self::Dockerd => 120_000,
-            Self::Service | Self::Hub | Self::Network | Self::Boot | Self::Containerd => 60_000,
+            Self::Data | Self::Disks | Self::Dockerd | Self::Stop => 120_000,
+            Self::Service | Self::Hub | Self::Network | Self::Boot | Self::Containerd | Self::TakeDown => {
+                60_000
+            }
         }
     }
 }

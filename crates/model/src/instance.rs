@@ -161,6 +161,10 @@ impl Instance {
     pub fn distros(&self) -> PathBuf {
         self.state.join("distros")
     }
+    /// The network that the instance had last, and takes again when it is free.
+    pub fn last_network(&self) -> PathBuf {
+        self.state.join("network.json")
+    }
     /// The folder of the distribution (or disk generation) `guid`.
     pub fn distro(&self, guid: &Guid) -> PathBuf {
         self.distros().join(guid.to_string())

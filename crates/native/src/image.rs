@@ -155,6 +155,10 @@ enum Sources {
     ReleaseOnly,
 }
 
+/// What of mmdebstrap's words says something to a user.
+const STEPS: [&str; 6] =
+    ["running apt-get update", "downloading", "extracting", "installing", "cleaning", "creating tarball"];
+
 /// One run of mmdebstrap; every process of it ends with this one.
 fn debootstrap(
     guest: &Guest,
@@ -166,8 +170,10 @@ fn debootstrap(
     sink: Sink<'_>,
 ) -> Result<String, ToolError> {
     let told = |line: &str| {
-        let Some(detail) = line.strip_prefix("I: ") else { return };
-        sink(Event::Progress { stage: Stage::Image, permille: None, detail: detail.to_owned() });
+        let Some(detail) = line.strip_prefix("I: ").map(|line| line.trim_end_matches('.')) else { return };
+        if STEPS.iter().any(|step| detail.starts_with(step)) {
+            sink(Event::Progress { stage: Stage::Image, permille: None, detail: detail.to_owned() });
+        }
     };
     let mut tool = guest
         .tether("mmdebstrap", Duration::from_millis(Stage::Image.deadline_ms()))
@@ -284,11 +290,7 @@ pub(crate) fn unpack(
     let read = Arc::new(AtomicU64::new(0));
     let told = |count: u64| {
         let permille = u16::try_from(count * 1000 / total).unwrap_or(1000);
-        sink(Event::Progress {
-            stage: Stage::Import,
-            permille: Some(permille),
-            detail: "unpacking".to_owned(),
-        });
+        sink(Event::Progress { stage: Stage::Import, permille: Some(permille), detail: String::new() });
     };
     let done = std::sync::atomic::AtomicBool::new(false);
     let input = Box::new(Counting { file, read: Arc::clone(&read) });

@@ -72,6 +72,12 @@ pub(crate) struct Network {
     pub(crate) netns: u64,
 }
 
+/// What survives a stop: users write down addresses of the network.
+#[derive(Debug, Serialize, Deserialize)]
+struct Last {
+    subnet: Subnet,
+}
+
 impl Network {
     /// The network to the hub's namespace, if it was set up before.
     pub(crate) fn find(instance: &Instance, netns: u64) -> Option<Self> {
@@ -90,7 +96,8 @@ impl Network {
         let _turn = lock::netns_lock()?;
         remove(instance)?;
         let host = routes::Host::read()?;
-        let subnet = host.choose(wanted)?;
+        let last = process::read_record::<Last>(&instance.last_network()).map(|last| last.subnet);
+        let subnet = host.choose(wanted, last)?;
         let link = instance.link();
         let forwarding = forwarding::Plan::of(&host, &link);
         let pid = hub.process.pid;
@@ -117,6 +124,9 @@ impl Network {
         // Closed before it is opened: the rules stand before the first packet may be forwarded.
         load_rules(instance, subnet, &forwarding)?;
         forwarding.apply(&link)?;
+        if last != Some(subnet) {
+            process::write_record(&instance.last_network(), &Last { subnet })?;
+        }
         let network = Self { subnet, netns };
         process::write_record(&instance.network_record(), &network)?;
         Ok(network)

@@ -63,7 +63,9 @@ impl Contexts<'_> {
         let current = self.current().await?;
         let endpoint = format!("host=unix://{}", self.session.instance.docker_socket().display());
         let verb = if self.exists(&self.name).await? { "update" } else { "create" };
-        self.docker(&["context", verb, &self.name, "--docker", &endpoint]).await?;
+        let description = format!("Sampan, instance {}", self.session.instance);
+        self.docker(&["context", verb, &self.name, "--description", &description, "--docker", &endpoint])
+            .await?;
         if current == self.name {
             return self.say(&format!("The docker context {} is current already.", self.name), None);
         }

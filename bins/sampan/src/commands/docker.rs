@@ -23,8 +23,17 @@ pub(crate) fn run(session: &Session, args: Vec<OsString>) -> Result<ExitCode, Pr
         plan = crate::docker_words::Plan { program: DockerProgram::Docker, args, builder: None };
     }
     let socket = instance.docker_socket();
-    if needs_engine(&plan.args) && is_denied(&socket) {
-        return Err(access::denied(&format!("the engine at {}", socket.display())));
+    if needs_engine(&plan.args) {
+        match look(&socket) {
+            Err(rustix::io::Errno::ACCESS) => {
+                return Err(access::denied(&format!("the engine at {}", socket.display())));
+            }
+            Err(rustix::io::Errno::NOENT) if plan.program.path(instance).exists() => {
+                return Err(Problem::not_running("the engine is not running")
+                    .hint(format!("type `{}`", session.command("start"))));
+            }
+            _ => {}
+        }
     }
     let mut command = tools::docker(instance, plan.program, Some(&socket))?;
     if plan.program != DockerProgram::Docker {
@@ -37,8 +46,7 @@ pub(crate) fn run(session: &Session, args: Vec<OsString>) -> Result<ExitCode, Pr
     Err(tools::exec(command))
 }
 
-/// Whether the socket is there, but not for this user.
-fn is_denied(socket: &Path) -> bool {
-    let rights = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
-    rustix::fs::access(socket, rights) == Err(rustix::io::Errno::ACCESS)
+/// Whether the socket is there, and for this user.
+fn look(socket: &Path) -> rustix::io::Result<()> {
+    rustix::fs::access(socket, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
 }

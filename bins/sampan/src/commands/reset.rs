@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use sampan_model::api::{ResetPlan, ResetRequest};
@@ -43,7 +44,7 @@ async fn reset(session: &Session, options: &Reset) -> Result<ExitCode, Problem> 
         return say(session, &plan, "There is nothing to delete", false);
     }
     if session.format == Format::Pretty {
-        output::text(&pretty(&plan))?;
+        output::text(&pretty(&plan, session.instance.state()))?;
     }
     if !options.yes && !confirmed(session, &command)? {
         output::note("Nothing was deleted.");
@@ -98,12 +99,13 @@ fn say(session: &Session, plan: &ResetPlan, message: &str, deleted: bool) -> Res
     Ok(Exit::Ok.into())
 }
 
-fn pretty(plan: &ResetPlan) -> String {
+fn pretty(plan: &ResetPlan, state: &Path) -> String {
     let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0) + 2;
     let what = width(&mut plan.items.iter().map(|item| item.what.chars().count()));
-    let mut text = "This is deleted, and can't be brought back:\n".to_owned();
+    let folder = state.display();
+    let mut text = format!("This is deleted from {folder}, and can't be brought back:\n");
     for item in &plan.items {
-        let _ = writeln!(text, "  {:<what$}{:>9}  {}", item.what, human(item.bytes), item.path.display());
+        let _ = writeln!(text, "  {:<what$}{:>9}", item.what, human(item.bytes));
     }
     let total = plan.items.iter().map(|item| item.bytes).sum();
     let _ = writeln!(text, "  {:<what$}{:>9}", "Total", human(total));
@@ -122,11 +124,11 @@ mod tests {
         let plan =
             ResetPlan { all: false, items: vec![item("images and volumes", 3 << 29), item("logs", 512)] };
         assert_eq!(
-            pretty(&plan),
+            pretty(&plan, Path::new("/s")),
             "\
-This is deleted, and can't be brought back:
-  images and volumes    1.5 GiB  /x
-  logs                    512 B  /x
+This is deleted from /s, and can't be brought back:
+  images and volumes    1.5 GiB
+  logs                    512 B
   Total                 1.5 GiB
 "
         );

@@ -49,6 +49,7 @@ pub(crate) async fn bring_up(
     let found = service::find(&session.instance).await?;
     // A service that was not there has nothing to restart.
     let path = if way == Way::Restart && found.is_some() { "/v1/restart" } else { "/v1/start" };
+    let launched = found.is_none();
     let client = match found {
         Some(client) => client,
         None => launch(session, &mut progress, &mut marks).await?,
@@ -78,6 +79,7 @@ pub(crate) async fn bring_up(
     let rows = timeline::rows(&all_marks(marks, &done), session.began_us, ended_us);
     let took = Duration::from_micros(ended_us.saturating_sub(session.began_us));
     let message = match (done.already, way) {
+        (true, _) if launched => "Sampan is running; the service took over what ran already".to_owned(),
         (true, _) => "Sampan is running already".to_owned(),
         (false, Way::Start) => format!("Sampan is running ({})", seconds(took)),
         (false, Way::Restart) => format!("Sampan was restarted and is running ({})", seconds(took)),
@@ -86,7 +88,7 @@ pub(crate) async fn bring_up(
         Format::Json => output::json(&json!({
             "message": message,
             "already": done.already,
-            "durationMs": took.as_secs_f64() * 1000.0,
+            "durationMs": (took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
             "dockerSocket": session.instance.docker_socket(),
             "timeline": rows,
         }))?,
@@ -137,16 +139,19 @@ fn how_to_go_on(session: &Session) -> String {
     ])
 }
 
+/// What `--engine-image` takes.
+const TARBALL: &str = "give the path of a root file system as a tar archive, with dockerd in it";
+
 /// The file as the service finds it, whatever folder that works in.
 fn absolute(file: &Path) -> Result<PathBuf, Problem> {
-    let problem =
-        |error| Problem::invalid(format!("the engine image {} can't be used: {error}", file.display()));
+    let problem = |error| {
+        Problem::invalid(format!("the engine image {} can't be used: {error}", file.display())).hint(TARBALL)
+    };
     let path = file.canonicalize().map_err(problem)?;
     if path.is_file() {
         return Ok(path);
     }
-    Err(Problem::invalid(format!("the engine image {} is not a file", file.display()))
-        .hint("give a tar archive of a root file system with dockerd in it"))
+    Err(Problem::invalid(format!("the engine image {} is not a file", file.display())).hint(TARBALL))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use sampan_model::api::Status;
 use sampan_model::distro::DATA;
 use sampan_model::engine::EngineState;
+use sampan_model::network::Subnet;
 use sampan_model::size::human;
 use serde_json::json;
 
@@ -92,6 +93,9 @@ fn pretty(status: &Status) -> String {
     }
     if let Some(subnet) = &status.subnet {
         rows.push(("Subnet", subnet.clone()));
+        if let Ok(subnet) = subnet.parse::<Subnet>() {
+            rows.push(("Engine address", subnet.guest().to_string()));
+        }
     }
     rows.push(("Service", format!("sampand {}, process {}", status.version, status.service_pid)));
     let mut text = output::table(&rows);
@@ -154,6 +158,7 @@ Images                2
 Docker socket         unix:///run/sampan/default/docker.sock
 Data disk             1.5 GiB used of 1 TiB
 Subnet                192.168.65.0/24
+Engine address        192.168.65.3
 Service               sampand 0.1.0, process 7
 "
         );

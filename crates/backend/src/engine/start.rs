@@ -11,8 +11,7 @@ use sampan_model::guest::ServiceSpec;
 use sampan_model::registry::ImageRecord;
 use sampan_model::settings::Settings;
 
-use super::{Engine, SIGN_OF_LIFE, failure, plain};
-use crate::clock::monotonic_us;
+use super::{Engine, SIGN_OF_LIFE, failure, plain, stage};
 use crate::error::Error;
 use crate::platform::{Boot, BootSocket, Import, Keep, Sink};
 use crate::supervisor::Line;
@@ -213,9 +212,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Tells that a stage begins.
-fn stage(sink: Sink<'_>, stage: Stage) {
-    sink(Event::Stage { stage, at_us: monotonic_us() });
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use sampan_model::api::{ErrorCode, Event};
 use sampan_model::distro::ENGINE;
-use sampan_model::engine::EngineRequest;
+use sampan_model::engine::{EngineRequest, Stage};
 
-use super::Engine;
+use super::{Engine, stage};
 use crate::error::Error;
 use crate::platform::Sink;
 use crate::supervisor::Line;
@@ -26,6 +26,7 @@ impl Engine {
             }
             result => errors.extend(result.err()),
         }
+        stage(sink, Stage::TakeDown);
         errors.extend(self.platform.shut_down(limit));
         errors
     }
@@ -35,6 +36,7 @@ impl Engine {
         if !self.platform.is_running(ENGINE)? {
             return Ok(());
         }
+        stage(sink, Stage::Stop);
         let until = Instant::now() + limit;
         if let Some(socket) = self.platform.socket(ENGINE, "engine")? {
             let deadline_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);

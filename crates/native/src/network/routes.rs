@@ -87,11 +87,18 @@ impl Host {
         Ok(host)
     }
 
-    /// The wanted network if it is free; without a wish the first free one.
-    pub(super) fn choose(&self, wanted: Option<Subnet>) -> Result<Subnet, NetworkError> {
+    /// The wanted network if it is free; without a wish the one of the last time, or the first free one.
+    pub(super) fn choose(
+        &self,
+        wanted: Option<Subnet>,
+        last: Option<Subnet>,
+    ) -> Result<Subnet, NetworkError> {
         let first_free = || Subnet::candidates().find(|subnet| self.user_of(*subnet).is_none());
         match wanted {
-            None => first_free().ok_or(NetworkError::NoneFree),
+            None => last
+                .filter(|subnet| self.user_of(*subnet).is_none())
+                .or_else(first_free)
+                .ok_or(NetworkError::NoneFree),
             Some(subnet) => match self.user_of(subnet) {
                 None => Ok(subnet),
                 Some(by) => Err(NetworkError::Taken { subnet, by: by.to_owned(), free: first_free() }),
@@ -124,15 +131,17 @@ mod tests {
         let host = Host::of(ADDRESSES, ROUTES, LINKS).unwrap();
         assert_eq!(host.uplinks, ["eth0"]);
         assert_eq!(host.siblings, [("smpn01".to_owned(), "x".to_owned())]);
-        assert_eq!(host.choose(None).unwrap().to_string(), "192.168.68.0/24");
+        assert_eq!(host.choose(None, None).unwrap().to_string(), "192.168.68.0/24");
+        assert_eq!(host.choose(None, Some(Subnet::DEFAULT)).unwrap().to_string(), "192.168.68.0/24");
         let free = "10.1.2.0/24".parse().unwrap();
-        assert_eq!(host.choose(Some(free)).unwrap(), free);
-        let taken = host.choose(Some(Subnet::DEFAULT)).unwrap_err();
+        assert_eq!(host.choose(Some(free), None).unwrap(), free);
+        assert_eq!(host.choose(None, Some(free)).unwrap(), free);
+        let taken = host.choose(Some(Subnet::DEFAULT), None).unwrap_err();
         assert!(taken.to_string().contains("an address of eth0"), "{taken}");
     }
 
     #[test]
     fn a_host_without_any_network() {
-        assert_eq!(Host::of("", "[]", "[]").unwrap().choose(None).unwrap(), Subnet::DEFAULT);
+        assert_eq!(Host::of("", "[]", "[]").unwrap().choose(None, None).unwrap(), Subnet::DEFAULT);
     }
 }
