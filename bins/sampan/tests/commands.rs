@@ -385,6 +385,10 @@ fn docker_is_given_its_words_and_the_socket() {
     let show = r#"echo "$0 host=$DOCKER_HOST context=$DOCKER_CONTEXT builder=$BUILDX_BUILDER origin=$DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"; for word; do echo "<$word>"; done; exit 42"#;
     instance.script("state/t/cli/bin/docker", show);
     instance.script("state/t/cli/plugins/docker-buildx", show);
+    let output = instance.run(&["docker", "ps"]);
+    assert_eq!(output.status.code(), Some(3), "without an engine nothing is run");
+    assert!(stderr(&output).contains("sampan start"));
+    let _engine = UnixListener::bind(instance.path("run/t/docker.sock")).unwrap();
     let output = finish(
         instance
             .command(&["docker", "run", "--rm", "--format", "a b", "--", "-x"])
