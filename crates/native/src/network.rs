@@ -70,6 +70,10 @@ pub(crate) struct Network {
     pub(crate) subnet: Subnet,
     /// Inode of the namespace at the other end.
     pub(crate) netns: u64,
+    /// The link's alias: what forwarding was before. The link dies with the namespace, and the switches stay.
+    forwarding: String,
+    /// The boot in which that was so.
+    boot_id: String,
 }
 
 /// What survives a stop: users write down addresses of the network.
@@ -94,12 +98,13 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         // Two instances that look for a free network at once would both find the same one.
         let _turn = lock::netns_lock()?;
+        let left = forwarding::Plan::parse(&remembered(instance));
         remove(instance)?;
         let host = routes::Host::read()?;
         let last = process::read_record::<Last>(&instance.last_network()).map(|last| last.subnet);
         let subnet = host.choose(wanted, last)?;
         let link = instance.link();
-        let forwarding = forwarding::Plan::of(&host, &link);
+        let forwarding = forwarding::Plan::of(&host, &link, &left);
         let pid = hub.process.pid;
         batch(
             &[],
@@ -123,12 +128,13 @@ impl Network {
         )?;
         // Closed before it is opened: the rules stand before the first packet may be forwarded.
         load_rules(instance, subnet, &forwarding)?;
+        // Written down before it is done: a death in between must not make the change the machine's own.
+        let network = Self { subnet, netns, forwarding: forwarding.alias(), boot_id: boot_id() };
+        process::write_record(&instance.network_record(), &network)?;
         forwarding.apply(&link)?;
         if last != Some(subnet) {
             process::write_record(&instance.last_network(), &Last { subnet })?;
         }
-        let network = Self { subnet, netns };
-        process::write_record(&instance.network_record(), &network)?;
         Ok(network)
     }
 
@@ -164,11 +170,29 @@ fn load_rules(
     Ok(())
 }
 
-/// Removes table, forwarding and link, in this order: nothing is forwarded that the rules no longer watch.
+/// What forwarding was, as the record of this boot says.
+fn remembered(instance: &Instance) -> String {
+    process::read_record::<Network>(&instance.network_record())
+        .filter(|network| network.boot_id == boot_id())
+        .map(|network| network.forwarding)
+        .unwrap_or_default()
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Puts forwarding back and removes link and table: nothing is forwarded that the rules no longer watch.
 fn remove(instance: &Instance) -> Result<(), NetworkError> {
     let link = instance.link();
-    if routes::link_exists(&link) {
-        forwarding::restore(&routes::Host::read()?, &link)?;
+    let there = routes::link_exists(&link);
+    let remembered = remembered(instance);
+    if there || !remembered.is_empty() {
+        let host = routes::Host::read()?;
+        let own = host.siblings.iter().find(|(name, _)| *name == link).map(|(_, alias)| alias.as_str());
+        forwarding::Plan::parse(own.unwrap_or(&remembered)).restore(&host, &link)?;
+    }
+    if there {
         batch(&[], &format!("link delete {link}\n"))?;
     }
     let table = instance.nft_table();

@@ -1,7 +1,8 @@
 //! Forwarding, on the link and on the uplinks only; the host's global switch stays as it is.
 //!
 //! What an uplink's switch was before the first instance came is kept in the alias of each instance's link
-//! (`sampan eth0=0`): in the kernel, so that it is there exactly as long as the change. The last instance puts it back.
+//! (`sampan eth0=0`), where the others see it, and in the instance's record, because a link dies with its namespace while
+//! the switches stay. The last instance puts them back.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,24 +15,53 @@ use super::routes::Host;
 pub(super) struct Plan(Vec<(String, bool)>);
 
 impl Plan {
-    pub(super) fn of(host: &Host, link: &str) -> Self {
+    /// `left`: what this instance wrote down before it died without a stop, if it did.
+    pub(super) fn of(host: &Host, link: &str, left: &Self) -> Self {
         let now = |uplink: &str| is_on(uplink).unwrap_or(false);
-        Self::from(host, link, now)
+        Self::from(host, link, left, now)
     }
 
-    fn from(host: &Host, link: &str, now: impl Fn(&str) -> bool) -> Self {
+    fn from(host: &Host, link: &str, left: &Self, now: impl Fn(&str) -> bool) -> Self {
         let before = |uplink: &String| {
-            let told = host.siblings.iter().filter(|(name, _)| name != link);
-            let told = told.flat_map(|(_, alias)| parse(alias).0);
+            let others = host.siblings.iter().filter(|(name, _)| name != link);
+            let told = others.flat_map(|(_, alias)| Self::parse(alias).0).chain(left.0.clone());
             told.into_iter().find(|(name, _)| name == uplink).map_or_else(|| now(uplink), |(_, was)| was)
         };
         Self(host.uplinks.iter().map(|uplink| (uplink.clone(), before(uplink))).collect())
     }
 
+    /// Reads an alias; that of a link which is none of ours is an empty plan.
+    pub(super) fn parse(alias: &str) -> Self {
+        let mut words = alias.split(' ');
+        if words.next() != Some("sampan") {
+            return Self(Vec::new());
+        }
+        let entry = |word: &str| word.split_once('=').map(|(uplink, was)| (uplink.to_owned(), was == "1"));
+        Self(words.filter_map(entry).collect())
+    }
+
+    /// Puts back what was so before, for every uplink that no other instance uses.
+    pub(super) fn restore(&self, host: &Host, link: &str) -> Result<(), NetworkError> {
+        for uplink in self.to_close(host, link) {
+            if is_on(uplink) == Some(true) {
+                switch(uplink, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn to_close(&self, host: &Host, link: &str) -> Vec<&str> {
+        let others = host.siblings.iter().filter(|(name, _)| name != link);
+        let used: Vec<(String, bool)> = others.flat_map(|(_, alias)| Self::parse(alias).0).collect();
+        let mine =
+            self.0.iter().filter(|(uplink, was)| !was && !used.iter().any(|(other, _)| other == uplink));
+        mine.map(|(uplink, _)| uplink.as_str()).collect()
+    }
+
     /// What `link` was set up with.
     pub(super) fn recorded(host: &Host, link: &str) -> Self {
         let own = host.siblings.iter().find(|(name, _)| name == link);
-        own.map_or(Self(Vec::new()), |(_, alias)| parse(alias))
+        own.map_or(Self(Vec::new()), |(_, alias)| Self::parse(alias))
     }
 
     /// The text for the link's alias.
@@ -53,35 +83,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// Puts back what `link`'s alias tells, for every uplink that no other instance uses.
-pub(super) fn restore(host: &Host, link: &str) -> Result<(), NetworkError> {
-    for uplink in to_close(host, link) {
-        if is_on(&uplink) == Some(true) {
-            switch(&uplink, false)?;
-        }
-    }
-    Ok(())
-}
-
-fn to_close(host: &Host, link: &str) -> Vec<String> {
-    let (own, others): (Vec<_>, Vec<_>) = host.siblings.iter().partition(|(name, _)| name == link);
-    let used: Vec<(String, bool)> = others.iter().flat_map(|(_, alias)| parse(alias).0).collect();
-    own.iter()
-        .flat_map(|(_, alias)| parse(alias).0)
-        .filter(|(uplink, was)| !was && !used.iter().any(|(other, _)| other == uplink))
-        .map(|(uplink, _)| uplink)
-        .collect()
-}
-
-fn parse(alias: &str) -> Plan {
-    let mut words = alias.split(' ');
-    if words.next() != Some("sampan") {
-        return Plan(Vec::new());
-    }
-    let entry = |word: &str| word.split_once('=').map(|(uplink, was)| (uplink.to_owned(), was == "1"));
-    Plan(words.filter_map(entry).collect())
 }
 
 fn is_on(link: &str) -> Option<bool> {
@@ -110,20 +111,32 @@ mod tests {
         }
     }
 
+    fn none() -> Plan {
+        Plan(Vec::new())
+    }
+
     #[test]
     fn the_first_instance_asks_the_kernel_and_later_ones_the_first() {
-        assert_eq!(Plan::from(&host(&[]), "smpnA", |_| false).alias(), "sampan eth0=0");
-        let second = Plan::from(&host(&[("smpnA", "sampan eth0=0")]), "smpnB", |_| true);
+        assert_eq!(Plan::from(&host(&[]), "smpnA", &none(), |_| false).alias(), "sampan eth0=0");
+        let second = Plan::from(&host(&[("smpnA", "sampan eth0=0")]), "smpnB", &none(), |_| true);
         assert_eq!(second.alias(), "sampan eth0=0");
         assert_eq!(second.opened(), ["eth0"]);
     }
 
     #[test]
+    fn an_instance_that_died_asks_its_own_record() {
+        let left = Plan::parse("sampan eth0=0");
+        assert_eq!(Plan::from(&host(&[]), "smpnA", &left, |_| true).alias(), "sampan eth0=0");
+        assert_eq!(left.to_close(&host(&[]), "smpnA"), ["eth0"]);
+    }
+
+    #[test]
     fn only_the_last_instance_closes_what_the_first_opened() {
+        let closed = Plan::parse("sampan eth0=0");
         let both = host(&[("smpnA", "sampan eth0=0"), ("smpnB", "sampan eth0=0")]);
-        assert!(to_close(&both, "smpnA").is_empty());
-        assert_eq!(to_close(&host(&[("smpnB", "sampan eth0=0")]), "smpnB"), ["eth0"]);
-        assert!(to_close(&host(&[("smpnB", "sampan eth0=1")]), "smpnB").is_empty());
-        assert!(to_close(&host(&[("smpnB", "somebody else's words")]), "smpnB").is_empty());
+        assert!(closed.to_close(&both, "smpnA").is_empty());
+        assert_eq!(closed.to_close(&host(&[("smpnB", "sampan eth0=0")]), "smpnB"), ["eth0"]);
+        assert!(Plan::parse("sampan eth0=1").to_close(&host(&[]), "smpnB").is_empty());
+        assert!(Plan::parse("somebody else's words").to_close(&host(&[]), "smpnB").is_empty());
     }
 }

@@ -7,12 +7,14 @@ use sampan_e2e::case::Case;
 use sampan_e2e::images;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::netns::{HOST, Netns, Server, UPLINK, WORLD, Wan};
+use sampan_e2e::processes::Process;
 use sampan_e2e::waiting;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("network::a_container_reaches_the_world_with_the_host_s_address", outside),
         Case::new("network::two_instances_live_side_by_side", side_by_side),
+        Case::new("network::forwarding_is_put_back_after_the_death_of_everything", after_death),
         Case::new("network::an_instance_starts_without_any_network", offline),
     ]
 }
@@ -86,4 +88,27 @@ fn offline() {
     instance.need_busybox();
     assert_eq!(instance.docker(&["run", "--rm", "e2e/busybox", "echo", "fine"]).ok(), "fine");
     waiting::until("the engine runs", || instance.engine_runs());
+}
+
+/// The link dies with the last process in its namespace; the switch that was opened for it does not.
+fn after_death() {
+    let wan = Wan::new();
+    let server = wan.serve();
+    let forwarding = format!("ipv4/conf/{UPLINK}/forwarding");
+    let before = wan.setting(&forwarding);
+    let instance = Instance::started_on(&wan.host);
+    for again in [true, false] {
+        waiting::until("all is dead", || {
+            let processes = instance.processes();
+            processes.iter().for_each(Process::kill);
+            processes.is_empty()
+        });
+        assert_ne!(wan.setting(&forwarding), before, "it was opened, and nobody is left to close it");
+        if again {
+            instance.sampan(&["start"]).ok();
+            assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"));
+        }
+    }
+    instance.sampan(&["stop"]).ok();
+    assert_eq!(wan.setting(&forwarding), before);
 }
