@@ -38,7 +38,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<u8> {
 
 /// Mounts `image` on `dir` in a mount namespace of this process alone.
 pub(crate) fn mount_privately(image: &Path, dir: &Path) -> anyhow::Result<()> {
-    let tree = open_image(image)?;
+    let tree = open_image(image, false)?;
     namespace::unshare(Namespaces::MOUNT)?;
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
     mount::attach(&tree, dir)?;

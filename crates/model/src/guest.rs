@@ -67,6 +67,8 @@ pub struct AttachSpec {
     pub image: PathBuf,
     /// Where in the hub, e.g. `/int/<guid>`.
     pub at: PathBuf,
+    /// Read it through the host's page cache: right for a disk whose content is read again at each start.
+    pub cached: bool,
 }
 
 /// Input of `sampan-guest detach`: unmount in the hub what [`AttachSpec`] mounted.

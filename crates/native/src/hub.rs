@@ -125,9 +125,16 @@ impl Hub {
         Path::new("/int").join(guid.to_string())
     }
 
-    /// Mounts an image.
-    pub(crate) fn attach(&self, guest: &Guest, image: &Path, guid: &Guid) -> Result<(), HubError> {
-        let spec = AttachSpec { hub: self.process.clone(), image: image.to_owned(), at: Self::place(guid) };
+    /// Mounts an image. `cached`: read it through the host's page cache.
+    pub(crate) fn attach(
+        &self,
+        guest: &Guest,
+        image: &Path,
+        guid: &Guid,
+        cached: bool,
+    ) -> Result<(), HubError> {
+        let spec =
+            AttachSpec { hub: self.process.clone(), image: image.to_owned(), at: Self::place(guid), cached };
         guest
             .ask("attach", &spec, None)
             .map(|_| ())

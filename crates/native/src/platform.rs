@@ -89,13 +89,13 @@ impl Native {
     }
 
     /// Mounts a disk in the hub, unless anything else still holds it: two daemons on one disk would be its end.
-    fn attach(&self, hub: &Hub, name: &str, guid: &Guid) -> Result<(), Error> {
+    fn attach(&self, hub: &Hub, name: &str, guid: &Guid, cached: bool) -> Result<(), Error> {
         disk::verify(&self.instance, name, guid)?;
         let image = disk::image(&self.instance, guid);
         if sampan_sys::loopdev::loops_of(&image).is_ok_and(|loops| !loops.is_empty()) {
             hub.detach(&self.guest, &image, guid)?;
         }
-        Ok(hub.attach(&self.guest, &image, guid)?)
+        Ok(hub.attach(&self.guest, &image, guid, cached)?)
     }
 
     /// Ends what is in the instance's cgroup although no record names it (of one distribution, or all of it). The
@@ -230,10 +230,11 @@ impl Platform for Native {
         let mut disks = Vec::new();
         for (name, to) in boot.disks {
             let guid = self.known(name)?.guid;
-            self.attach(&hub, name, &guid)?;
+            // Direct: what containers read and write is cached once, and counted to them.
+            self.attach(&hub, name, &guid, false)?;
             disks.push(Placement { from: Hub::place(&guid), to: PathBuf::from(to) });
         }
-        self.attach(&hub, boot.name, &entry.guid)?;
+        self.attach(&hub, boot.name, &entry.guid, true)?;
 
         stage(sink, Stage::Boot);
         let cgroup = cgroup::Host::detect()?.create(&self.instance.cgroup(), boot.name)?;

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         ("foreign_lock_means_in_use", foreign_lock_means_in_use),
         ("partial_attachment_means_in_use", partial_attachment_means_in_use),
         ("killed_holder_leaves_no_device", killed_holder_leaves_no_device),
+        ("an_image_can_be_read_through_the_cache", an_image_can_be_read_through_the_cache),
         ("bad_option_is_explained", bad_option_is_explained),
         ("bind_read_only_and_back", bind_read_only_and_back),
         ("detached_slave_follows_and_does_not_lead", detached_slave_follows_and_does_not_lead),
@@ -170,6 +171,21 @@ fn killed_holder_leaves_no_device() {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     });
     assert_eq!(ended, ExitKind::Signaled(9));
+    image.assert_free();
+}
+
+fn an_image_can_be_read_through_the_cache() {
+    if !is_root() {
+        return;
+    }
+    let image = Image::new();
+    let mut device = loopdev::attach(&image.path).expect("attach");
+    device.read_through_cache(1 << 20).expect("tune");
+    let again = loopdev::attach(&image.path).expect("attach again");
+    assert!(!again.direct_io, "the device itself says so");
+    let sectors = std::fs::read_to_string(format!("/sys/block/loop{}/queue/read_ahead_kb", again.index));
+    assert_eq!(sectors.expect("sysfs").trim(), "1024");
+    drop((device, again));
     image.assert_free();
 }
 

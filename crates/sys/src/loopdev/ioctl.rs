@@ -10,6 +10,8 @@ use crate::error::last_errno;
 
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+const LOOP_SET_DIRECT_IO: libc::Ioctl = 0x4C08;
+const BLKRASET: libc::Ioctl = 0x1262;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -104,6 +106,18 @@ pub(super) fn configure(device: &OwnedFd, file: &OwnedFd, name: &Path, direct: b
     // SAFETY: the request reads a loop_config, which `config` is (sizes asserted above).
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Switches direct I/O, and sets how far ahead is read, in sectors of 512 bytes.
+pub(super) fn tune(device: &OwnedFd, direct: bool, read_ahead: u32) -> Result<(), Errno> {
+    // SAFETY: both requests take a number and touch no memory of this process.
+    let results = unsafe {
+        [
+            libc::ioctl(device.as_raw_fd(), LOOP_SET_DIRECT_IO, libc::c_ulong::from(direct)),
+            libc::ioctl(device.as_raw_fd(), BLKRASET, libc::c_ulong::from(read_ahead)),
+        ]
+    };
+    if results == [0, 0] { Ok(()) } else { Err(last_errno()) }
 }
 
 /// What the device is bound to; ENXIO if to nothing.
