@@ -192,8 +192,12 @@ fn remove(instance: &Instance) -> Result<(), NetworkError> {
         let own = host.siblings.iter().find(|(name, _)| *name == link).map(|(_, alias)| alias.as_str());
         forwarding::Plan::parse(own.unwrap_or(&remembered)).restore(&host, &link)?;
     }
-    if there {
-        batch(&[], &format!("link delete {link}\n"))?;
+    // After a crash the kernel is taking the dead namespace apart, and the link with it, while this runs.
+    if there
+        && let Err(error) = batch(&[], &format!("link delete {link}\n"))
+        && routes::link_exists(&link)
+    {
+        return Err(error);
     }
     let table = instance.nft_table();
     // Naming it first makes deleting it right whether it was there or not.
