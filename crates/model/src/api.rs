@@ -200,6 +200,9 @@ pub enum Event {
         /// Where the time of a start went.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         marks: Vec<Mark>,
+        /// The user's distributions that go on after a stop, by name, and the service with them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        remaining: Vec<String>,
     },
     /// The end, not well.
     Failed {

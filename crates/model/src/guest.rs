@@ -1,11 +1,12 @@
 //! What the platform tells `sampan-guest`, and what that answers: JSON on standard input and output of its
-//! short-lived verbs, and one packet per message on a distribution's control socket.
+//! short-lived verbs, and messages on a distribution's control socket.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::distro::Guid;
+use crate::session::SessionSpec;
 
 /// Identity of a process that survives the reuse of its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,94 @@ pub struct DistroRecord {
     pub guid: Guid,
     /// Its PID 1.
     pub process: ProcessId,
+    /// First of its ids on the host, with a user namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdRange>,
+}
+
+/// A range of user and group ids of the host that a distribution's own, from 0, are shifted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdRange {
+    /// The host's id of its id 0.
+    pub base: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Input of `sampan-guest boot`: start a user's distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootSpec {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub guid: Guid,
+    /// Where to record the process ([`DistroRecord`]) before it does anything.
+    pub record: PathBuf,
+    /// Its root file system.
+    pub root: BootRoot,
+    /// Its ids; none: root in it is root of the host.
+    pub ids: Option<IdRange>,
+    /// The inner cgroup.
+    pub cgroup: DistroCgroup,
+    /// Its control socket, on the host; mode 0600.
+    pub control: PathBuf,
+    /// The host's name, which it has unless its `wsl.conf` says otherwise.
+    pub hostname: String,
+    /// Text of the `resolv.conf` it gets unless its `wsl.conf` says otherwise.
+    pub resolv_conf: String,
+    /// Text of the host's `/etc/hosts`, whose entries it gets unless its `wsl.conf` says otherwise.
+    pub hosts: String,
+    /// Folders of the host, at `<automount.root>/host/<name>` unless its `wsl.conf` says otherwise.
+    pub folders: Vec<SharedFolder>,
+    /// It ends after this many milliseconds in which nothing happened in it; none: never.
+    pub idle_timeout_ms: Option<u64>,
+    /// Log file of init, on the host.
+    pub log: PathBuf,
+}
+
+/// The root file system of a user's distribution, by version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum BootRoot {
+    /// Version 2: an ext4 image, attached in the hub; network namespace of the hub.
+    Image {
+        /// The hub.
+        hub: ProcessId,
+        /// The image file.
+        image: PathBuf,
+        /// Where in the hub, e.g. `/views/<guid>`.
+        at: PathBuf,
+        /// Its file system is damaged: it may only be looked at.
+        read_only: bool,
+    },
+    /// Version 1: a folder of the host; network of the host.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// The cgroups of a user's distribution: whatever the host has, it sees a private unified hierarchy, and every process
+/// of it is in the inner cgroup of every hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DistroCgroup {
+    /// The inner cgroup of the unified hierarchy, on the host; none: the host has no such hierarchy.
+    pub unified: Option<PathBuf>,
+    /// The inner cgroup in each of the other hierarchies.
+    pub others: Vec<PathBuf>,
+}
+
+/// A folder of the host that distributions see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedFolder {
+    /// Its name inside.
+    pub name: String,
+    /// Its path on the host.
+    pub from: PathBuf,
 }
 
 /// Input of `sampan-guest attach`: mount an ext4 image in the hub.
@@ -79,6 +168,75 @@ pub struct DetachSpec {
     pub hub: ProcessId,
     /// Where in the hub.
     pub at: PathBuf,
+}
+
+/// A block device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockDevice {
+    /// Its name below `/dev`, e.g. `loop3p1`.
+    pub name: String,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+/// Input of `sampan-guest mount-disk`: mount a disk of the user's in the hub. A refusal's message is the reason, as
+/// [`crate::wsl::message::mount_failed`] takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountDiskSpec {
+    /// The hub.
+    pub hub: ProcessId,
+    /// The disk or partition.
+    pub device: BlockDevice,
+    /// Its file system; none: found out by its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fstype: Option<String>,
+    /// Options of mount(8).
+    pub options: String,
+    /// Where in the hub, e.g. `/wsl/data`.
+    pub at: PathBuf,
+}
+
+/// Input of `sampan-guest show-disk`: mount what is mounted in the hub in a distribution too, with its ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShowDiskSpec {
+    /// The hub.
+    pub hub: ProcessId,
+    /// Where in the hub.
+    pub from: PathBuf,
+    /// PID 1 of the distribution.
+    pub process: ProcessId,
+    /// Where inside.
+    pub to: PathBuf,
+}
+
+/// Input of `sampan-guest hide-disk`: take the topmost mount at a place off in a distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HideDiskSpec {
+    /// PID 1 of the distribution.
+    pub process: ProcessId,
+    /// Where inside.
+    pub at: PathBuf,
+}
+
+/// Input of `sampan-guest disk-nodes`: which block devices a distribution without a user namespace may open, and has in its
+/// `/dev`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskNodesSpec {
+    /// PID 1 of the distribution.
+    pub process: ProcessId,
+    /// Its inner cgroup.
+    pub cgroup: DistroCgroup,
+    /// All that it may.
+    pub present: Vec<BlockDevice>,
+    /// What it may no longer.
+    pub gone: Vec<BlockDevice>,
 }
 
 /// Input of `sampan-guest launch`: start a distribution whose disks are attached to the hub.
@@ -203,6 +361,45 @@ pub struct CopyOut {
     pub required: bool,
 }
 
+/// First argument of `sampan-guest confine SPEC -- COMMAND…`: run a command that reaches nothing but these trees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfineSpec {
+    /// What it sees beside the programs of the host. The first one is its working folder.
+    pub trees: Vec<ConfinedTree>,
+    /// It reads standard input, which is fed to it through a pipe, and is not trusted. What was read of it before, which
+    /// is fed first.
+    pub input: Option<Vec<u8>>,
+}
+
+/// A tree that a confined command sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfinedTree {
+    /// Where, e.g. `/target`.
+    pub at: PathBuf,
+    /// What.
+    pub root: ConfinedRoot,
+    /// Whether it may write there.
+    pub writable: bool,
+}
+
+/// A root file system that no distribution runs from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ConfinedRoot {
+    /// In an ext4 image.
+    Image {
+        /// The image file.
+        image: PathBuf,
+    },
+    /// A folder of the host; mounts below it are not seen.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
 /// Answer of a verb of `sampan-guest`, one JSON line on standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "camelCase")]
@@ -213,6 +410,9 @@ pub enum Answer {
     Started {
         /// Its identity.
         process: ProcessId,
+        /// What the user should know, one sentence each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// It failed; nothing is left of the attempt.
     Failed {
@@ -223,7 +423,7 @@ pub enum Answer {
     },
 }
 
-/// What a client asks a distribution's init, one packet.
+/// What a client asks a distribution's init, one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
 pub enum ControlRequest {
@@ -235,9 +435,15 @@ pub enum ControlRequest {
         /// After this time what still runs is killed, in milliseconds.
         deadline_ms: u64,
     },
+    /// Run a command. Descriptors: standard input, output, error, and the client's connection, on which the session
+    /// itself answers from here on ([`crate::wsl::service::Reply`]).
+    Session {
+        /// What.
+        spec: Box<SessionSpec>,
+    },
 }
 
-/// What init answers, one packet.
+/// What init answers, one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "camelCase")]
 pub enum ControlReply {
@@ -250,7 +456,16 @@ pub enum ControlReply {
     },
     /// The shutdown has begun; its end is the end of the process.
     ShuttingDown,
-    /// The request could not be read.
+    /// The session belongs to the distribution now.
+    Accepted,
+    /// Follows [`ControlReply::Accepted`] on the same connection once the first-run command of the session has succeeded;
+    /// without it the connection just ends. Nobody needs to wait for it.
+    #[serde(rename_all = "camelCase")]
+    FirstRun {
+        /// The default user from now on; none: as before.
+        default_uid: Option<u32>,
+    },
+    /// The request could not be read, or not done.
     Refused {
         /// Why.
         message: String,

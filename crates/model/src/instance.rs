@@ -163,7 +163,7 @@ impl Instance {
     }
     /// The network that the instance had last, and takes again when it is free.
     pub fn last_network(&self) -> PathBuf {
-        self.state.join("network.json")
+        self.state.join("last-network.json")
     }
     /// The folder of the distribution (or disk generation) `guid`.
     pub fn distro(&self, guid: &Guid) -> PathBuf {
@@ -189,6 +189,10 @@ impl Instance {
     pub fn api_socket(&self) -> PathBuf {
         self.run.join("sampan.sock")
     }
+    /// What `wsl` talks to: requests with descriptors.
+    pub fn distros_socket(&self) -> PathBuf {
+        self.run.join("distros.sock")
+    }
     /// The Docker API for programs of the host.
     pub fn docker_socket(&self) -> PathBuf {
         self.run.join("docker.sock")
@@ -200,6 +204,10 @@ impl Instance {
     /// Record of what the network set-up changed on the host.
     pub fn network_record(&self) -> PathBuf {
         self.run.join("network.json")
+    }
+    /// Record of the disks that the user mounted.
+    pub fn disks_record(&self) -> PathBuf {
+        self.run.join("disks.json")
     }
     /// Sockets and the record of the running distribution `guid`.
     pub fn distro_run(&self, guid: &Guid) -> PathBuf {

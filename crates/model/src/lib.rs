@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod check;
+pub mod config;
 pub mod distro;
 pub mod document;
 pub mod engine;
@@ -12,6 +13,8 @@ pub mod guest;
 pub mod instance;
 pub mod network;
 pub mod registry;
+pub mod session;
 pub mod settings;
 pub mod size;
+pub mod words;
 pub mod wsl;

@@ -1,5 +1,7 @@
 //! The user's settings. Keys and defaults follow Docker Desktop's settings-store.json where that has them.
 
+use std::path::{Component, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
@@ -16,11 +18,29 @@ pub struct Settings {
     /// The network between host and distributions, e.g. `192.168.65.0/24`; without it the first free one is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpnkit_cidr: Option<Subnet>,
+    /// Folders of the host that distributions see. One that is not there is left out.
+    pub filesharing_directories: Vec<PathBuf>,
+    /// Where the list of distributions that can be installed is: `https://…`, `http://…` or `file:///…`.
+    pub distribution_list_url: String,
+    /// A list of the user's own, whose entries go before those of the other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distribution_list_url_append: Option<String>,
 }
+
+/// The list that Microsoft and the makers of distributions keep.
+const DISTRIBUTION_LIST: &str =
+    "https://raw.githubusercontent.com/microsoft/WSL/master/distributions/DistributionInfo.json";
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lifecycle_timeout_seconds: 600, disk_size_mib: 1024 * 1024, vpnkit_cidr: None }
+        Self {
+            lifecycle_timeout_seconds: 600,
+            disk_size_mib: 1024 * 1024,
+            vpnkit_cidr: None,
+            filesharing_directories: vec![PathBuf::from("/home")],
+            distribution_list_url: DISTRIBUTION_LIST.to_owned(),
+            distribution_list_url_append: None,
+        }
     }
 }
 
@@ -52,6 +72,25 @@ impl Settings {
         if !(1024..=16 * 1024 * 1024).contains(&self.disk_size_mib) {
             wrong("diskSizeMib", "must be between 1024 (1 GiB) and 16777216 (16 TiB)");
         }
+        for folder in &self.filesharing_directories {
+            let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+            if !folder.is_absolute() || !folder.components().all(plain) || folder.parent().is_none() {
+                let message =
+                    format!("`{}` must be an absolute path without `..`, and not `/`", folder.display());
+                wrong("filesharingDirectories", &message);
+            }
+        }
+        let lists = [
+            ("distributionListUrl", Some(&self.distribution_list_url)),
+            ("distributionListUrlAppend", self.distribution_list_url_append.as_ref()),
+        ];
+        for (field, url) in lists {
+            if let Some(url) = url
+                && !["https://", "http://", "file:///"].iter().any(|start| url.starts_with(start))
+            {
+                wrong(field, &format!("`{url}` must begin with https://, http:// or file:///"));
+            }
+        }
         errors
     }
 }
@@ -73,5 +112,14 @@ mod tests {
         let settings = Settings { lifecycle_timeout_seconds: 0, disk_size_mib: 1, ..Settings::default() };
         assert_eq!(settings.validate().len(), 2);
         assert!(Settings::default().validate().is_empty());
+        let shared = ["home", "/a/../b", "/", "/srv/data"].map(PathBuf::from).to_vec();
+        let settings = Settings { filesharing_directories: shared, ..Settings::default() };
+        assert_eq!(settings.validate().len(), 3);
+        let settings = Settings {
+            distribution_list_url: "/srv/list.json".to_owned(),
+            distribution_list_url_append: Some("file://list.json".to_owned()),
+            ..Settings::default()
+        };
+        assert_eq!(settings.validate().len(), 2);
     }
 }

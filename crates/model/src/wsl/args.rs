@@ -1,18 +1,129 @@
-//! The command line of `wsl`, as far as this version serves it: `--list` in all its forms, `--version`, `--help`.
+//! The command line of `wsl`: wsl.exe's grammar over words that are already split.
+//!
+//! Grammar: microsoft/WSL `src/windows/common/WslClient.cpp` and `src/shared/inc/CommandLine.h`. Where wsl.exe is careless
+//! this is strict: whole words are versions and numbers, nothing is ignored that was asked for.
 
-/// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+mod error;
+mod line;
+pub mod options;
+mod run;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use error::UsageError;
+pub use line::shell_line;
+
+use crate::session::{Folder, Program};
+use crate::wsl::service::{Format, Target};
+
+/// What was asked for. Paths are as the user wrote them, relative ones from the caller's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
+    /// A shell or a command in a distribution.
+    Run(RunOptions),
     /// `--list`.
     List(ListOptions),
+    /// `--status`.
+    Status,
     /// `--version`.
     Version,
     /// `--help`.
     Help,
+    /// `--update`.
+    Update {
+        /// `--pre-release`.
+        pre_release: bool,
+    },
+    /// `--set-default`.
+    SetDefault {
+        /// The distribution.
+        name: String,
+        /// `--force`: also an internal one.
+        force: bool,
+    },
+    /// `--set-default-version`.
+    SetDefaultVersion {
+        /// 1 or 2.
+        version: u8,
+    },
+    /// `--set-version`.
+    SetVersion {
+        /// The distribution.
+        name: String,
+        /// 1 or 2.
+        version: u8,
+        /// `--force`: also an internal one.
+        force: bool,
+    },
+    /// `--terminate`.
+    Terminate {
+        /// The distribution.
+        name: String,
+    },
+    /// `--unregister`.
+    Unregister {
+        /// The distribution.
+        name: String,
+        /// `--force`: also an internal one.
+        force: bool,
+    },
+    /// `--shutdown`.
+    Shutdown {
+        /// `--force`: at once.
+        force: bool,
+    },
+    /// `--import`.
+    Import(ImportOptions),
+    /// `--import-in-place`.
+    ImportInPlace {
+        /// Name of the new distribution.
+        name: String,
+        /// Its disk.
+        disk: PathBuf,
+    },
+    /// `--export`.
+    Export(ExportOptions),
+    /// `--install`.
+    Install(InstallOptions),
+    /// `--manage`.
+    Manage {
+        /// The distribution.
+        name: String,
+        /// What to change.
+        action: ManageAction,
+    },
+    /// `--mount`.
+    Mount(MountOptions),
+    /// `--unmount`.
+    Unmount {
+        /// The disk; none: all.
+        disk: Option<PathBuf>,
+    },
+    /// `--debug-shell`.
+    DebugShell,
+    /// `--uninstall`.
+    Uninstall,
+}
+
+/// A shell or a command in a distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOptions {
+    /// `--distribution` or `--distribution-id`.
+    pub target: Target,
+    /// `--user`; none: the distribution's default user.
+    pub user: Option<String>,
+    /// `--cd` or `~`; none: the caller's own. A relative one is one of the host, from the caller's own.
+    pub folder: Option<Folder>,
+    /// What to run.
+    pub program: Program,
+    /// `--system`: the distribution may be the engine's own.
+    pub system: bool,
 }
 
 /// Options of `--list`.
-#[expect(clippy::struct_excessive_bools, reason = "four switches of a command line, each free of the others")]
+#[expect(clippy::struct_excessive_bools, reason = "five switches of a command line, each free of the others")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListOptions {
     /// `--all`: also distributions that are being installed or removed.
@@ -23,106 +134,123 @@ pub struct ListOptions {
     pub quiet: bool,
     /// `--verbose`: state and version too. Lists all, whatever `running` says.
     pub verbose: bool,
+    /// `--online`: those that can be installed.
+    pub online: bool,
 }
 
-/// Why a command line is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArgsError {
-    /// An option that is not known.
-    #[error(
-        "Invalid command line argument: {0}\nPlease use 'wsl --help' to get a list of supported arguments."
-    )]
-    Unknown(String),
-    /// Options that exclude one another, or none: the usage text is the message.
-    #[error("{USAGE}")]
-    Usage,
+/// A file that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Standard input (`-`).
+    Stdin,
+    /// A file.
+    File(PathBuf),
 }
 
-/// What `--help` prints.
-pub const USAGE: &str = "\
-Usage: wsl [Argument]
+/// A file that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// Standard output (`-`).
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
 
-Arguments:
-    --help
-        Display usage information.
+/// `--import`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Name of the new distribution.
+    pub name: String,
+    /// Folder for its storage.
+    pub location: PathBuf,
+    /// The archive or disk.
+    pub source: Source,
+    /// `--version`, 1 or 2; none: the default version.
+    pub version: Option<u8>,
+    /// `--vhd`: the source is a disk.
+    pub vhd: bool,
+}
 
-    --list, -l [Options]
-        Lists distributions.
+/// `--export`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// The distribution.
+    pub name: String,
+    /// Where it is written to.
+    pub sink: Sink,
+    /// `--format` or `--vhd`.
+    pub format: Format,
+}
 
-        Options:
-            --all
-                List all distributions, including distributions that are
-                currently being installed or uninstalled.
+/// `--install`.
+#[expect(clippy::struct_excessive_bools, reason = "four switches of a command line, each free of the others")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InstallOptions {
+    /// Name in the manifest; none: the manifest's default.
+    pub distribution: Option<String>,
+    /// `--from-file`; excludes `distribution`.
+    pub from_file: Option<Source>,
+    /// `--name`: the name to register.
+    pub name: Option<String>,
+    /// `--location`: folder for its storage.
+    pub location: Option<PathBuf>,
+    /// `--version`, 1 or 2; none: the default version.
+    pub version: Option<u8>,
+    /// `--vhd-size`: largest size of its disk, in bytes.
+    pub vhd_size: Option<u64>,
+    /// `--fixed-vhd`: all of it at once. Only with `vhd_size`.
+    pub fixed_vhd: bool,
+    /// `--no-launch`: no shell afterwards.
+    pub no_launch: bool,
+    /// `--no-distribution`: nothing but prerequisites.
+    pub no_distribution: bool,
+    /// `--legacy`: the manifest's list of store packages.
+    pub legacy: bool,
+    /// Options that are known and have no effect here, to say so.
+    pub without_effect: Vec<&'static str>,
+}
 
-            --running
-                List only distributions that are currently running.
+/// `--manage`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManageAction {
+    /// `--set-sparse`.
+    SetSparse {
+        /// Which.
+        sparse: bool,
+        /// `--allow-unsafe`.
+        allow_unsafe: bool,
+    },
+    /// `--move`: to this folder.
+    Move(PathBuf),
+    /// `--set-default-user`.
+    SetDefaultUser(String),
+    /// `--resize`: to so many bytes.
+    Resize(u64),
+}
 
-            --quiet, -q
-                Only show distribution names.
-
-            --verbose, -v
-                Show detailed information about all distributions.
-
-    --version, -v
-        Display version information.
-";
+/// `--mount`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Block device or disk image.
+    pub disk: PathBuf,
+    /// `--vhd`: it is a disk image.
+    pub vhd: bool,
+    /// `--bare`: attach only.
+    pub bare: bool,
+    /// `--name`: folder below `/mnt/wsl`; may be one that no mount can have.
+    pub name: Option<String>,
+    /// `--type`: file system; none: by its content.
+    pub fstype: Option<String>,
+    /// `--options`: options of mount(8).
+    pub options: Option<String>,
+    /// `--partition`, from 1; none: the whole disk.
+    pub partition: Option<u32>,
+}
 
 /// Parses the words behind `wsl`.
-pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ArgsError> {
-    let mut words = words.iter().map(AsRef::as_ref);
-    let command = match words.next() {
-        Some("-l" | "--list") => return list(words),
-        Some("-v" | "--version") => Command::Version,
-        Some("--help") => Command::Help,
-        None => return Err(ArgsError::Usage),
-        Some(other) => return Err(ArgsError::Unknown(other.to_owned())),
-    };
-    match words.next() {
-        None => Ok(command),
-        Some(other) => Err(ArgsError::Unknown(other.to_owned())),
-    }
-}
-
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> Result<Command, ArgsError> {
-    let mut options = ListOptions::default();
-    for word in words {
-        match word {
-            "--all" => options.all = true,
-            "--running" => options.running = true,
-            "-q" | "--quiet" => options.quiet = true,
-            "-v" | "--verbose" => options.verbose = true,
-            other => return Err(ArgsError::Unknown(other.to_owned())),
-        }
-    }
-    if (options.verbose && options.quiet) || (options.all && options.running) {
-        return Err(ArgsError::Usage);
-    }
-    Ok(Command::List(options))
+pub fn parse(words: &[OsString]) -> Result<Command, UsageError> {
+    run::parse(words)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn list_in_all_its_forms() {
-        let verbose = Command::List(ListOptions { verbose: true, ..ListOptions::default() });
-        for words in [&["-l", "-v"][..], &["--list", "--verbose"], &["-l", "--verbose"]] {
-            assert_eq!(parse(words).unwrap(), verbose);
-        }
-        assert_eq!(parse(&["-v"]).unwrap(), Command::Version);
-    }
-
-    #[test]
-    fn q13_options_that_exclude_one_another() {
-        for words in [&["-l", "-v", "-q"][..], &["-l", "--all", "--running"]] {
-            assert_eq!(parse(words), Err(ArgsError::Usage));
-        }
-    }
-
-    #[test]
-    fn q29_unknown_options() {
-        let error = parse(&["--bogus"]).unwrap_err().to_string();
-        assert!(error.starts_with("Invalid command line argument: --bogus\n"));
-    }
-}
+mod tests;

@@ -1,8 +1,11 @@
 //! What `wsl --list` prints, byte for byte as wsl.exe does, in UTF-8 with LF.
 //!
-//! Layout: microsoft/WSL `src/windows/common/WslClient.cpp`, format `%s %-Ws%-16s%s` with
+//! Layout: microsoft/WSL `src/windows/common/WslClient.cpp` (`ListDistributionsHelper`), format `%s %-Ws%-16s%s` with
 //! W = longest name (at least 4) + 4.
 
+use super::args::ListOptions;
+use super::error::Code;
+use super::message;
 use crate::distro::DistroState;
 
 /// A distribution as the listing shows it.
@@ -16,6 +19,41 @@ pub struct Row {
     pub version: u8,
     /// Whether it is the default distribution.
     pub default: bool,
+}
+
+/// Why a listing is a failure: nothing is in it. The text is what is printed; there is no code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Empty {
+    /// There is no distribution.
+    #[error("{}", Code::DefaultDistroNotFound.text())]
+    NoDistribution,
+    /// `--running`, and none runs.
+    #[error("{}", message::NONE_RUNNING.trim_end())]
+    NoneRunning,
+}
+
+/// `wsl -l` with `options` but `--online`, of all distributions.
+pub fn listing(options: ListOptions, rows: &[Row]) -> Result<String, Empty> {
+    if options.verbose {
+        // wsl.exe shows every state here, whatever `--running` and `--all` say.
+        return if rows.is_empty() { Err(Empty::NoDistribution) } else { Ok(verbose(rows)) };
+    }
+    let shown: Vec<Row> = rows
+        .iter()
+        .filter(|row| match row.state {
+            DistroState::Running => true,
+            DistroState::Stopped => !options.running,
+            // On their way in or out.
+            _ => options.all,
+        })
+        .cloned()
+        .collect();
+    match (shown.is_empty(), options.quiet) {
+        (_, true) => Ok(quiet(&shown)),
+        (false, false) => Ok(plain(&shown)),
+        (true, false) if options.running => Err(Empty::NoneRunning),
+        (true, false) => Err(Empty::NoDistribution),
+    }
 }
 
 /// `wsl -l -v`: heading and one line per distribution, the default one first.
@@ -47,6 +85,20 @@ pub fn quiet(rows: &[Row]) -> String {
     default_first(rows).flat_map(|row| [row.name.as_str(), "\n"]).collect()
 }
 
+/// `wsl -l -o`: names that can be installed, each with its friendly name, in the manifest's order.
+pub fn online(rows: &[(String, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(4) + 4;
+    let line = |name: &str, friendly: &str| format!("{name:<width$}{friendly}\n");
+    let mut text = "The following is a list of valid distributions that can be installed.\n\
+                    Install using 'wsl --install <Distro>'.\n\n"
+        .to_owned();
+    text.push_str(&line("NAME", "FRIENDLY NAME"));
+    for (name, friendly) in rows {
+        text.push_str(&line(name, friendly));
+    }
+    text
+}
+
 fn default_first(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().filter(|row| row.default).chain(rows.iter().filter(|row| !row.default))
 }
@@ -59,56 +111,30 @@ mod tests {
         Row { name: name.to_owned(), state, version, default }
     }
 
-    /// Rows Q01 to Q05: the listing of the specification.
-    #[test]
-    fn q01_to_q05_the_listing_of_the_specification() {
-        let rows = [
-            row("docker-desktop-data", DistroState::Running, 2, true),
-            row("docker-desktop", DistroState::Running, 2, false),
-            row("CentOS7", DistroState::Running, 2, false),
-            row("CentOS8", DistroState::Running, 1, false),
-        ];
-        let lines = [
-            ("Q01", "··NAME···················STATE···········VERSION"),
-            ("Q02", "*·docker-desktop-data····Running·········2"),
-            ("Q03", "··docker-desktop·········Running·········2"),
-            ("Q04", "··CentOS7················Running·········2"),
-            ("Q05", "··CentOS8················Running·········1"),
-        ];
-        let printed = verbose(&rows);
-        for ((id, expected), line) in lines.iter().zip(printed.lines()) {
-            assert_eq!(line, expected.replace('·', " "), "{id}");
-        }
-        assert_eq!(printed.lines().count(), lines.len());
-        assert!(printed.ends_with('\n') && !printed.contains('\r'));
-    }
-
-    #[test]
-    fn q07_short_names_keep_the_heading_s_width() {
-        let printed = verbose(&[row("a", DistroState::Stopped, 2, true)]);
-        assert_eq!(printed.lines().nth(1).unwrap(), "*·a·······Stopped·········2".replace('·', " "));
-    }
-
-    #[test]
-    fn q08_no_default_no_star() {
-        let rows = [row("a", DistroState::Stopped, 2, false), row("b", DistroState::Stopped, 2, false)];
-        assert!(!verbose(&rows).contains('*'));
-    }
-
-    #[test]
-    fn q10_state_words() {
-        use DistroState as S;
-        let words = [S::Stopped, S::Running, S::Installing, S::Uninstalling, S::Converting, S::Exporting];
-        assert_eq!(
-            words.map(DistroState::word),
-            ["Stopped", "Running", "Installing", "Uninstalling", "Converting", "Exporting"]
-        );
-    }
-
     #[test]
     fn the_default_comes_first() {
         let rows = [row("a", DistroState::Stopped, 2, false), row("b", DistroState::Running, 1, true)];
         assert_eq!(quiet(&rows), "b\na\n");
         assert_eq!(plain(&rows), "Windows Subsystem for Linux Distributions:\nb (Default)\na\n");
+    }
+
+    #[test]
+    fn what_comes_or_goes_is_listed_with_all() {
+        let rows = [row("a", DistroState::Running, 2, false), row("new", DistroState::Installing, 2, false)];
+        let all = ListOptions { all: true, quiet: true, ..ListOptions::default() };
+        assert_eq!(listing(all, &rows).unwrap(), "a\nnew\n");
+        assert_eq!(listing(ListOptions { all: false, ..all }, &rows).unwrap(), "a\n");
+    }
+
+    #[test]
+    fn nothing_to_list_is_a_failure_unless_names_only_are_wanted() {
+        let (some, none) = ([row("a", DistroState::Stopped, 2, false)], []);
+        let plain = ListOptions::default();
+        let verbose = ListOptions { verbose: true, ..plain };
+        let running = ListOptions { running: true, ..plain };
+        assert_eq!(listing(plain, &none), Err(Empty::NoDistribution));
+        assert_eq!(listing(verbose, &none), Err(Empty::NoDistribution));
+        assert_eq!(listing(running, &some), Err(Empty::NoneRunning));
+        assert_eq!(listing(ListOptions { quiet: true, ..plain }, &none).unwrap(), "");
     }
 }
