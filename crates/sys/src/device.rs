@@ -1,17 +1,21 @@
-//! Nodes of a `/dev` folder.
+//! Devices: a `/dev` folder with its nodes and links, and which devices the processes of a cgroup may open.
 
-use std::os::fd::AsFd;
-use std::path::Path;
+mod rules;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::io::Errno;
 
-use crate::error::{Context, Result, SysError};
+pub use rules::{DeviceRule, limit_devices, replace_device_limits};
+
+use crate::error::{Context, Result};
+use crate::mount::{MountAttrFlags, new_virtual};
 
 /// A character device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node<'a> {
-    /// File name in the folder.
+    /// Path in the folder, e.g. `null` or `net/tun`.
     pub name: &'a str,
     /// Access rights.
     pub mode: u32,
@@ -21,7 +25,7 @@ pub struct Node<'a> {
     pub minor: u32,
 }
 
-/// The devices every program may expect; `ptmx` is a link, see [`link_dev`].
+/// The devices every program may expect.
 pub const STANDARD_NODES: [Node<'static>; 6] = [
     Node { name: "null", mode: 0o666, major: 1, minor: 3 },
     Node { name: "zero", mode: 0o666, major: 1, minor: 5 },
@@ -31,46 +35,79 @@ pub const STANDARD_NODES: [Node<'static>; 6] = [
     Node { name: "tty", mode: 0o666, major: 5, minor: 0 },
 ];
 
-/// Makes the node `name` in the open folder, with exactly these rights whatever the umask. One that is there
-/// already and means the same device is fine.
-pub fn make_char_node(folder: impl AsFd, name: &str, mode: u32, major: u32, minor: u32) -> Result<()> {
-    const WHAT: &str = "create the device";
-    let mode = Mode::from_raw_mode(mode);
-    let device = makedev(major, minor);
-    match rustix::fs::mknodat(folder.as_fd(), name, FileType::CharacterDevice, mode, device) {
-        Err(Errno::EXIST) => {
-            let stat = rustix::fs::statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).on(WHAT, name)?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != device {
-                return Err(SysError::new(WHAT, name, Errno::EXIST).because("there is another file"));
-            }
-        }
-        other => other.on(WHAT, name)?,
+/// The links every program may expect.
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Mount points for the file systems that belong below `/dev`.
+const FOLDERS: [&str; 3] = ["pts", "shm", "mqueue"];
+
+/// A new `/dev`, attached nowhere yet (see [`crate::mount::attach`]): [`STANDARD_NODES`] and `more`, with exactly these
+/// rights whatever the umask, the usual links, and the folders `pts`, `shm` and `mqueue`. All of it belongs to the user
+/// and the group `owner`.
+///
+/// A process in a user namespace can't make one that works: nodes on its own file systems do not open.
+pub fn new_dev(more: &[Node<'_>], owner: u32) -> Result<OwnedFd> {
+    let dev = new_virtual("tmpfs", &[("mode", Some("0755"))], MountAttrFlags::MOUNT_ATTR_NOSUID)?;
+    let folder = Folder { fd: dev.as_fd(), owner };
+    folder.own("")?;
+    for node in STANDARD_NODES.iter().chain(more) {
+        folder.node(node)?;
     }
-    rustix::fs::chmodat(folder, name, mode, AtFlags::empty()).on("set the access rights of", name)
+    for (name, target) in LINKS {
+        rustix::fs::symlinkat(target, folder.fd, name).on("link", name)?;
+        folder.own(name)?;
+    }
+    FOLDERS.iter().try_for_each(|name| folder.folder(name))?;
+    Ok(dev)
 }
 
-/// Makes all `nodes` in `folder`.
-pub fn populate_dev(folder: &Path, nodes: &[Node<'_>]) -> Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(folder, flags, Mode::empty()).on("open", folder)?;
-    nodes.iter().try_for_each(|node| make_char_node(&fd, node.name, node.mode, node.major, node.minor))
+struct Folder<'a> {
+    fd: BorrowedFd<'a>,
+    owner: u32,
 }
 
-/// Makes the usual links: `fd`, `stdin`, `stdout`, `stderr` and `ptmx` (to `pts/ptmx`).
-pub fn link_dev(folder: &Path) -> Result<()> {
-    let links = [
-        ("/proc/self/fd", "fd"),
-        ("/proc/self/fd/0", "stdin"),
-        ("/proc/self/fd/1", "stdout"),
-        ("/proc/self/fd/2", "stderr"),
-        ("pts/ptmx", "ptmx"),
-    ];
-    for (target, name) in links {
-        let path = folder.join(name);
-        match rustix::fs::symlink(target, &path) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(SysError::new("link", path, errno)),
-        }
+impl Folder<'_> {
+    fn node(&self, node: &Node<'_>) -> Result<()> {
+        let Some((folder, name)) = node.name.split_once('/') else { return self.node_here(node) };
+        self.folder(folder)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let below = rustix::fs::openat(self.fd, folder, flags, Mode::empty()).on("open", folder)?;
+        Folder { fd: below.as_fd(), owner: self.owner }.node(&Node { name, ..*node })
     }
-    Ok(())
+
+    fn node_here(&self, node: &Node<'_>) -> Result<()> {
+        let mode = Mode::from_raw_mode(node.mode);
+        let device = makedev(node.major, node.minor);
+        rustix::fs::mknodat(self.fd, node.name, FileType::CharacterDevice, mode, device)
+            .on("create the device", node.name)?;
+        rustix::fs::chmodat(self.fd, node.name, mode, AtFlags::empty())
+            .on("set the access rights of", node.name)?;
+        self.own(node.name)
+    }
+
+    /// Makes a folder, unless it is there.
+    fn folder(&self, name: &str) -> Result<()> {
+        const WHAT: &str = "make the folder";
+        let mode = Mode::from_raw_mode(0o755);
+        match rustix::fs::mkdirat(self.fd, name, mode) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(()),
+            Err(errno) => return Err(errno).on(WHAT, name),
+        }
+        rustix::fs::chmodat(self.fd, name, mode, AtFlags::empty()).on(WHAT, name)?;
+        self.own(name)
+    }
+
+    /// Gives `name`, or this folder itself when it is empty, to the owner.
+    fn own(&self, name: &str) -> Result<()> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+        let (uid, gid) = (Uid::from_raw(self.owner), Gid::from_raw(self.owner));
+        rustix::fs::chownat(self.fd, name, Some(uid), Some(gid), flags).on("set the owner of", name)
+    }
 }

@@ -6,6 +6,8 @@
 //! the loop ioctls).
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod block;
+pub mod capability;
 pub mod device;
 pub mod error;
 pub mod fs;
@@ -16,6 +18,8 @@ pub mod mount;
 pub mod namespace;
 pub mod poll;
 pub mod process;
+pub mod pty;
+pub mod seccomp;
 pub mod signals;
 pub mod socket;
 

@@ -3,15 +3,18 @@
 //! An attached image carries an exclusive flock that belongs to the device, not to a process: it is taken on
 //! the descriptor the kernel keeps. So an image cannot be attached twice, which would destroy its contents,
 //! and the lock ends with the attachment even if the attaching process is long gone. Devices clear themselves
-//! when the last user goes.
+//! when the last user goes, but for those that are held: these stay until they are let go of.
 
+mod held;
 mod ioctl;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ioctl::{LoopInfo, configure, free_index, status};
+pub use held::{Held, held, hold, let_go};
+use ioctl::{LO_FLAGS_AUTOCLEAR, LoopInfo, configure, free_index, status};
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, makedev};
 use rustix::io::Errno;
 
@@ -67,7 +70,7 @@ impl LoopDevice {
 pub fn attach(image: &Path) -> Result<LoopDevice, LoopError> {
     const WHAT: &str = "attach";
     let file = rustix::fs::open(image, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).on(WHAT, image)?;
-    let identity = Identity::of(&file).on(WHAT, image)?;
+    let identity = FileId::of(&file).on(WHAT, image)?;
     let deadline = Instant::now() + SETTLE;
     loop {
         let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
@@ -87,13 +90,14 @@ pub fn attach(image: &Path) -> Result<LoopDevice, LoopError> {
             Err(errno) => return Err(SysError::new("lock", image, errno).into()),
         }
     }
-    Ok(attach_locked(&file, image)?)
+    // The name is for the eyes of `losetup` only.
+    Ok(attach_locked(&file, image, image.as_os_str().as_bytes(), LO_FLAGS_AUTOCLEAR)?)
 }
 
 /// The devices an image is attached to, recognised by the image's identity, whatever its name was then.
 pub fn loops_of(image: &Path) -> Result<Vec<u32>, SysError> {
     let file = rustix::fs::open(image, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).on("find", image)?;
-    let identity = Identity::of(&file).on("find", image)?;
+    let identity = FileId::of(&file).on("find", image)?;
     Ok(indexes().into_iter().filter(|index| bound_to(*index, identity).is_some()).collect())
 }
 
@@ -117,14 +121,17 @@ fn pause() {
 }
 
 /// What the kernel remembers of the file behind a device.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    major: u32,
-    minor: u32,
-    inode: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// Major number of the device that its file system is on.
+    pub major: u32,
+    /// Minor number of that.
+    pub minor: u32,
+    /// Inode number.
+    pub inode: u64,
 }
 
-impl Identity {
+impl FileId {
     fn of(file: &OwnedFd) -> Result<Self, Errno> {
         let stat = rustix::fs::fstat(file)?;
         Ok(Self::new(stat.st_dev, stat.st_ino))
@@ -135,7 +142,7 @@ impl Identity {
     }
 }
 
-fn attach_locked(file: &OwnedFd, image: &Path) -> Result<LoopDevice, SysError> {
+fn attach_locked(file: &OwnedFd, image: &Path, name: &[u8], flags: u32) -> Result<LoopDevice, SysError> {
     const WHAT: &str = "attach";
     let control = rustix::fs::open("/dev/loop-control", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .on("open", "/dev/loop-control")?;
@@ -143,9 +150,9 @@ fn attach_locked(file: &OwnedFd, image: &Path) -> Result<LoopDevice, SysError> {
     for _ in 0..ATTEMPTS {
         let index = free_index(&control).on("find a free loop device for", image)?;
         let (path, fd) = open_node(index, OFlags::RDWR)?;
-        let configured = match configure(&fd, file, image, true) {
+        let configured = match configure(&fd, file, name, flags, true) {
             // File systems without direct I/O refuse it, on some kernels by failing.
-            Err(Errno::INVAL) => configure(&fd, file, image, false),
+            Err(Errno::INVAL) => configure(&fd, file, name, flags, false),
             other => other,
         };
         match configured {
@@ -173,11 +180,11 @@ fn indexes() -> Vec<u32> {
 }
 
 /// The device, if it has that file. Once it is open it can no longer clear itself, so the answer stays true.
-fn bound_to(index: u32, identity: Identity) -> Option<(LoopDevice, LoopInfo)> {
+fn bound_to(index: u32, identity: FileId) -> Option<(LoopDevice, LoopInfo)> {
     // Read-only: an open for writing would tell the host's udev of a change that is none.
     let (path, fd) = open_node(index, OFlags::RDONLY).ok()?;
     let info = status(&fd).ok()?;
-    let same = Identity::new(info.device(), info.inode()) == identity;
+    let same = FileId::new(info.device(), info.inode()) == identity;
     same.then(|| (LoopDevice { path, index, direct_io: info.is_direct(), fd }, info))
 }
 

@@ -6,11 +6,16 @@ mod tree;
 
 use std::path::Path;
 
-pub use filesystem::new_ext4;
-pub use rustix::mount::MountFlags;
+pub use filesystem::{FsOptions, new_ext4, new_on_device, new_virtual};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+pub use rustix::mount::{MountAttrFlags, MountFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 pub use table::{MountEntry, mountinfo, mountinfo_at, parse_mountinfo};
-pub use tree::{attach, open_tree, remount_bind_ro, remount_bind_rw, set_tree_propagation};
+pub use tree::{
+    attach, idmap_tree, open_tree, remount_bind_ro, remount_bind_rw, set_tree_attributes,
+    set_tree_propagation,
+};
 
 use crate::error::{Context, Result};
 
@@ -43,7 +48,7 @@ pub fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
 /// Mounts a file system, `data` being its own options joined by commas.
 pub fn mount_fs(fstype: &str, source: &str, target: &Path, flags: MountFlags, data: &str) -> Result<()> {
     let object = || format!("{fstype} on {}", target.display());
-    let data = std::ffi::CString::new(data).map_err(|_| rustix::io::Errno::INVAL).on("mount", object())?;
+    let data = std::ffi::CString::new(data).map_err(|_| Errno::INVAL).on("mount", object())?;
     rustix::mount::mount(source, target, fstype, flags, data.as_c_str()).on("mount", object())
 }
 
@@ -70,6 +75,16 @@ pub fn pivot_into(new_root: &Path) -> Result<()> {
 pub fn unmount(path: &Path, detach: bool) -> Result<()> {
     let flags = if detach { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     rustix::mount::unmount(path, flags | UnmountFlags::NOFOLLOW).on("unmount", path)
+}
+
+/// Whether something is mounted at `path` (a symbolic link is not followed); nothing is where there is no file.
+pub fn is_mount_point(path: &Path) -> Result<bool> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match rustix::fs::statx(CWD, path, flags, StatxFlags::empty()) {
+        Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno).on("look at", path),
+    }
 }
 
 impl Propagation {

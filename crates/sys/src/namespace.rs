@@ -1,11 +1,15 @@
 //! Namespaces: entering, leaving, and what is set once inside.
 
+mod user;
+
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+
+pub use user::{IdMap, set_id_maps, user_namespace};
 
 use crate::error::{Context, Result, SysError, last_errno};
 
@@ -26,6 +30,8 @@ impl Namespaces {
     pub const IPC: Self = Self(libc::CLONE_NEWIPC.cast_unsigned());
     /// Network.
     pub const NET: Self = Self(libc::CLONE_NEWNET.cast_unsigned());
+    /// Users, groups and capabilities.
+    pub const USER: Self = Self(libc::CLONE_NEWUSER.cast_unsigned());
     /// Root of the cgroup tree.
     pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP.cast_unsigned());
 

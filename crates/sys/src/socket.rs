@@ -1,14 +1,20 @@
 //! Unix sockets: listeners at a path, passing of descriptors, the identity of the other side.
 
 mod listener;
+mod message;
+mod queue;
 mod rights;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 pub use listener::{SocketKind, bind_unix_listener};
+pub use message::{MAX_MESSAGE, Message, recv_message, recv_message_within, send_message};
+pub use queue::is_read;
 pub use rights::{MAX_FDS, Received, recv_fds, send_fds};
 use rustix::io::Errno;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::error::{Context, Result, SysError, last_errno};
@@ -43,9 +49,22 @@ pub fn accept(socket: impl AsFd) -> Result<OwnedFd> {
 
 /// Connects to a socket that keeps the borders of messages.
 pub fn connect_seqpacket(path: &Path) -> Result<OwnedFd> {
+    connect(path, None)
+}
+
+/// As [`connect_seqpacket`]; an error (EAGAIN) when the listener's queue stays full for `limit`, as it does when the
+/// listener hangs. Sending waits no longer than that either.
+pub fn connect_seqpacket_within(path: &Path, limit: Duration) -> Result<OwnedFd> {
+    connect(path, Some(limit))
+}
+
+fn connect(path: &Path, limit: Option<Duration>) -> Result<OwnedFd> {
     const WHAT: &str = "connect to";
     let address = address(WHAT, path)?;
     let socket = new_socket(SocketType::SEQPACKET).on(WHAT, path)?;
+    if limit.is_some() {
+        rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, limit).on(WHAT, path)?;
+    }
     rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)).on(WHAT, path)?;
     Ok(socket)
 }

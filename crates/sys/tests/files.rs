@@ -176,6 +176,19 @@ fn messages_carry_descriptors() {
 }
 
 #[test]
+fn a_listener_that_hangs_is_not_waited_for() {
+    let (_folder, path) = socket_path();
+    let listener = bind_unix_listener(&path, SocketKind::SeqPacket, 0o600, None).unwrap();
+    socket::listen(&listener, 0).unwrap();
+    // The queue takes one more than it was asked to (unix(7) says nothing of it, the kernel does so).
+    let _waiting = socket::connect_seqpacket(&path).unwrap();
+    let error = socket::connect_seqpacket_within(&path, std::time::Duration::from_millis(10)).unwrap_err();
+    assert_eq!(error.errno(), Errno::AGAIN);
+    socket::accept(&listener).unwrap();
+    socket::connect_seqpacket_within(&path, std::time::Duration::from_mins(1)).unwrap();
+}
+
+#[test]
 fn a_stream_takes_more_than_its_buffer() {
     let (left, right) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();

@@ -5,6 +5,7 @@
 mod single;
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -289,15 +290,21 @@ fn dev_is_populated() {
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let dev = folder.path();
-        mount::mount_tmpfs(dev, "mode=755").expect("tmpfs");
-        device::populate_dev(dev, &device::STANDARD_NODES).expect("nodes");
-        device::populate_dev(dev, &device::STANDARD_NODES).expect("a second time");
-        device::link_dev(dev).expect("links");
+        let more = [
+            device::Node { name: "net/tun", mode: 0o600, major: 10, minor: 200 },
+            device::Node { name: "net/other", mode: 0o666, major: 10, minor: 229 },
+        ];
+        let tree = device::new_dev(&more, 70_000).expect("dev");
+        mount::attach(&tree, dev).expect("attach");
         std::fs::write(dev.join("null"), "x").expect("null swallows");
-        let mode =
-            std::os::unix::fs::PermissionsExt::mode(&dev.join("tty").metadata().expect("tty").permissions());
-        assert_eq!(mode & 0o777, 0o666);
-        let other = device::Node { name: "null", mode: 0o600, major: 1, minor: 5 };
-        assert_eq!(device::populate_dev(dev, &[other]).expect_err("other device").errno(), Errno::EXIST);
+        for (name, mode) in
+            [("tty", 0o666), ("net/tun", 0o600), ("net/other", 0o666), ("net", 0o755), ("", 0o755)]
+        {
+            let found = dev.join(name).metadata().expect(name);
+            assert_eq!((found.mode() & 0o777, found.uid(), found.gid()), (mode, 70_000, 70_000), "{name}");
+        }
+        assert_eq!(std::fs::read_link(dev.join("ptmx")).expect("link"), Path::new("pts/ptmx"));
+        assert_eq!(dev.join("fd").symlink_metadata().expect("link").uid(), 70_000);
+        assert!(dev.join("shm").is_dir());
     });
 }

@@ -1,20 +1,22 @@
 //! The loop driver's ioctls.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use rustix::io::Errno;
 
 use crate::error::last_errno;
 
+const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LOOP_SET_DIRECT_IO: libc::Ioctl = 0x4C08;
 const BLKRASET: libc::Ioctl = 0x1262;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LO_FLAGS_READ_ONLY: u32 = 1;
-const LO_FLAGS_AUTOCLEAR: u32 = 4;
+/// The device clears itself at its last close.
+pub(super) const LO_FLAGS_AUTOCLEAR: u32 = 4;
+/// The device may have partitions; the kernel looks for those it can read.
+pub(super) const LO_FLAGS_PARTSCAN: u32 = 8;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 const BLOCK_SIZE: u32 = 512;
 
@@ -76,6 +78,12 @@ impl LoopInfo {
         self.inode
     }
 
+    /// The name it was given by [`configure`].
+    pub(super) fn name(&self) -> &[u8] {
+        let end = self.file_name.iter().position(|byte| *byte == 0).unwrap_or(self.file_name.len());
+        &self.file_name[..end]
+    }
+
     pub(super) fn is_direct(&self) -> bool {
         self.flags & LO_FLAGS_DIRECT_IO != 0
     }
@@ -93,12 +101,18 @@ pub(super) fn free_index(control: &OwnedFd) -> Result<u32, Errno> {
     u32::try_from(index).map_err(|_| last_errno())
 }
 
-/// Gives the device its file, with all settings in one step.
-pub(super) fn configure(device: &OwnedFd, file: &OwnedFd, name: &Path, direct: bool) -> Result<(), Errno> {
-    let flags = LO_FLAGS_AUTOCLEAR | if direct { LO_FLAGS_DIRECT_IO } else { 0 };
+/// Gives the device its file and a name of up to 63 bytes, with all settings in one step.
+pub(super) fn configure(
+    device: &OwnedFd,
+    file: &OwnedFd,
+    name: &[u8],
+    flags: u32,
+    direct: bool,
+) -> Result<(), Errno> {
+    let flags = flags | if direct { LO_FLAGS_DIRECT_IO } else { 0 };
     let mut info = LoopInfo { flags, ..LoopInfo::EMPTY };
-    // For the eyes of `losetup` only; the last byte stays the end of the string.
-    for (to, from) in info.file_name[..63].iter_mut().zip(name.as_os_str().as_bytes()) {
+    // The last byte stays the end of the string.
+    for (to, from) in info.file_name[..63].iter_mut().zip(name) {
         *to = *from;
     }
     let fd = file.as_raw_fd().cast_unsigned();
@@ -118,6 +132,13 @@ pub(super) fn tune(device: &OwnedFd, direct: bool, read_ahead: u32) -> Result<()
         ]
     };
     if results == [0, 0] { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Takes its file from the device: at once, or when the last of several has closed it.
+pub(super) fn clear(device: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: this request has no argument.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// What the device is bound to; ENXIO if to nothing.

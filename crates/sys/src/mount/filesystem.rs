@@ -8,34 +8,56 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use crate::error::{Context, Result, SysError};
 
-/// Mounts the ext4 file system of `device`, attached nowhere yet: see [`super::attach`]. An option is a name
-/// with or without a value. The context is closed on return, for an open one keeps the device for ever.
-pub fn new_ext4(device: &Path, options: &[(&str, Option<&str>)], read_only: bool) -> Result<OwnedFd> {
-    const WHAT: &str = "mount ext4 from";
-    let context = rustix::mount::fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC).on(WHAT, device)?;
-    let attributes = if read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
-    configure(&context, device, options, read_only)
-        .and_then(|()| rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes))
-        .map_err(|errno| SysError::new(WHAT, device, errno).because(messages(&context)))
+/// Options of a new file system: a name, with or without a value.
+pub type FsOptions<'a> = &'a [(&'a str, Option<&'a str>)];
+
+/// Mounts the ext4 file system of `device`, attached nowhere yet: see [`super::attach`].
+pub fn new_ext4(device: &Path, options: FsOptions<'_>, read_only: bool) -> Result<OwnedFd> {
+    if !read_only {
+        return new_on_device("ext4", device, options, MountAttrFlags::empty());
+    }
+    let options: Vec<_> = [("ro", None)].into_iter().chain(options.iter().copied()).collect();
+    new_on_device("ext4", device, &options, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
-fn configure(
-    context: &OwnedFd,
+/// Mounts the file system of `device`, attached nowhere yet: see [`super::attach`]. The context is closed on return, for an
+/// open one keeps the device for ever.
+pub fn new_on_device(
+    fstype: &str,
     device: &Path,
-    options: &[(&str, Option<&str>)],
-    read_only: bool,
-) -> std::result::Result<(), Errno> {
-    rustix::mount::fsconfig_set_string(context, "source", device)?;
-    if read_only {
-        rustix::mount::fsconfig_set_flag(context, "ro")?;
-    }
+    options: FsOptions<'_>,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd> {
+    let object = || format!("{fstype} from {}", device.display());
+    let context = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).on("mount", object())?;
+    rustix::mount::fsconfig_set_string(&context, "source", device)
+        .and_then(|()| create(&context, options, attributes))
+        .map_err(|errno| SysError::new("mount", object(), errno).because(messages(&context)))
+}
+
+/// Mounts a file system without a device, e.g. `tmpfs`, attached nowhere yet: see [`super::attach`]. Of one that is there
+/// once for all (sysfs, cgroup2) it is another mount, whose `attributes` concern the others not at all.
+pub fn new_virtual(fstype: &str, options: FsOptions<'_>, attributes: MountAttrFlags) -> Result<OwnedFd> {
+    const WHAT: &str = "mount a new";
+    let context = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).on(WHAT, fstype)?;
+    rustix::mount::fsconfig_set_string(&context, "source", fstype)
+        .and_then(|()| create(&context, options, attributes))
+        .map_err(|errno| SysError::new(WHAT, fstype, errno).because(messages(&context)))
+}
+
+fn create(
+    context: &OwnedFd,
+    options: FsOptions<'_>,
+    attributes: MountAttrFlags,
+) -> std::result::Result<OwnedFd, Errno> {
     for (name, value) in options {
         match value {
             Some(value) => rustix::mount::fsconfig_set_string(context, *name, *value)?,
             None => rustix::mount::fsconfig_set_flag(context, *name)?,
         }
     }
-    rustix::mount::fsconfig_create(context)
+    rustix::mount::fsconfig_create(context)?;
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// What the file system has written into its context, one message per read: `e ext4: Unknown parameter 'x'`.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::Propagation;
 use crate::error::{Context, Result, last_errno};
@@ -24,9 +24,24 @@ pub fn open_tree(path: &Path, recursive: bool) -> Result<OwnedFd> {
 /// Sets the propagation of a detached tree, of all its mounts if `recursive`.
 pub fn set_tree_propagation(tree: impl AsFd, propagation: Propagation, recursive: bool) -> Result<()> {
     let attributes = MountAttr { propagation: u64::from(propagation.flags().bits()), ..MountAttr::default() };
-    let depth = if recursive { libc::AT_RECURSIVE } else { 0 };
-    setattr(tree.as_fd().as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH | depth, &attributes)
-        .on("set the propagation of", "a detached mount")
+    set_tree(tree, recursive, &attributes).on("set the propagation of", "a detached mount")
+}
+
+/// Shifts the ids of a detached tree, of all its mounts if `recursive`: an id on the disk is an id of `user_namespace`.
+/// All or nothing; refused (EINVAL) by file systems and kernels that can't, and (EPERM) for a tree that is shifted already.
+pub fn idmap_tree(tree: impl AsFd, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
+    let attributes = MountAttr {
+        set: libc::MOUNT_ATTR_IDMAP,
+        userns_fd: u64::try_from(user_namespace.as_fd().as_raw_fd()).unwrap_or(u64::MAX),
+        ..MountAttr::default()
+    };
+    set_tree(tree, recursive, &attributes).on("shift the ids of", "a detached mount")
+}
+
+/// Sets attributes of a detached tree (read-only, nosuid, …), of all its mounts if `recursive`; others stay.
+pub fn set_tree_attributes(tree: impl AsFd, attributes: MountAttrFlags, recursive: bool) -> Result<()> {
+    let attributes = MountAttr { set: u64::from(attributes.bits()), ..MountAttr::default() };
+    set_tree(tree, recursive, &attributes).on("set the attributes of", "a detached mount")
 }
 
 /// Attaches a detached mount at the folder or file `target` (a symbolic link is not followed).
@@ -56,6 +71,11 @@ struct MountAttr {
     clear: u64,
     propagation: u64,
     userns_fd: u64,
+}
+
+fn set_tree(tree: impl AsFd, recursive: bool, attributes: &MountAttr) -> std::result::Result<(), Errno> {
+    let depth = if recursive { libc::AT_RECURSIVE } else { 0 };
+    setattr(tree.as_fd().as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH | depth, attributes)
 }
 
 /// Unlike a remount it leaves the flags it is not told to change (nosuid, nodev, …) as they are.

@@ -1,0 +1,122 @@
+//! Messages of any length with descriptors, over a socket that keeps the borders of messages.
+//!
+//! A packet is bounded by the socket's buffer, a command line is not: what is too long for one packet travels in an
+//! anonymous file whose descriptor goes first.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{FileType, MemfdFlags};
+use rustix::io::Errno;
+
+use super::{recv_fds, send_fds};
+use crate::error::{Context, Result, SysError};
+
+/// The longest content that goes in the packet itself, in bytes. Well below the smallest usual socket buffer.
+const IN_PACKET: usize = 64 << 10;
+
+/// The longest content of a message, in bytes: twice what the kernel allows for a command line.
+pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// First byte of a packet that holds the content.
+const INLINE: u8 = b'=';
+/// First byte of a packet whose first descriptor is a file with the content.
+const IN_FILE: u8 = b'@';
+
+/// A received message.
+#[derive(Debug)]
+pub struct Message {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Its descriptors, close-on-exec.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// Sends a message.
+pub fn send_message(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+    if bytes.len() <= IN_PACKET {
+        let mut packet = Vec::with_capacity(bytes.len() + 1);
+        packet.push(INLINE);
+        packet.extend_from_slice(bytes);
+        return send_fds(socket, &packet, fds);
+    }
+    let file = rustix::fs::memfd_create("sampan-message", MemfdFlags::CLOEXEC).on("make", "a message")?;
+    let mut file = File::from(file);
+    let filled = file.write_all(bytes).and_then(|()| file.rewind());
+    filled.map_err(|error| SysError::new("fill", "a message", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let mut all = vec![file.as_fd()];
+    all.extend_from_slice(fds);
+    send_fds(socket, &[IN_FILE], &all)
+}
+
+/// Receives a message; none: the other side has closed. A content longer than [`MAX_MESSAGE`] and anything that is no
+/// message is an error (EBADMSG).
+pub fn recv_message(socket: impl AsFd) -> Result<Option<Message>> {
+    let mut buffer = vec![0; IN_PACKET + 1];
+    let received = recv_fds(socket, &mut buffer)?;
+    let bad = || SysError::new("understand", "a message", Errno::BADMSG);
+    let mut fds = received.fds;
+    match buffer[..received.length].split_first() {
+        None => Ok(None),
+        Some((&INLINE, bytes)) => Ok(Some(Message { bytes: bytes.to_vec(), fds })),
+        Some((&IN_FILE, [])) if !fds.is_empty() => {
+            let file = fds.remove(0);
+            // Only a plain file is read: reading a pipe or a device could wait for ever.
+            let stat = rustix::fs::fstat(&file).on("look at", "a message")?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                return Err(bad());
+            }
+            let mut bytes = Vec::new();
+            File::from(file).take(MAX_MESSAGE as u64 + 1).read_to_end(&mut bytes).map_err(|_| bad())?;
+            if bytes.len() > MAX_MESSAGE { Err(bad()) } else { Ok(Some(Message { bytes, fds })) }
+        }
+        Some(_) => Err(bad()),
+    }
+}
+
+/// As [`recv_message`]; an error (ETIMEDOUT) when none comes within `limit`.
+pub fn recv_message_within(socket: impl AsFd, limit: Duration) -> Result<Option<Message>> {
+    if crate::poll::wait_for(socket.as_fd(), Some(limit))? {
+        recv_message(socket)
+    } else {
+        Err(SysError::new("receive", "a message", Errno::TIMEDOUT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    #[test]
+    fn short_and_long_messages_arrive_with_their_descriptors() {
+        for length in [0, 1, IN_PACKET, IN_PACKET + 1, 1 << 20] {
+            let (ours, theirs) = pair();
+            let content: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
+            send_message(&ours, &content, &[ours.as_fd(), theirs.as_fd()]).unwrap();
+            let message = recv_message(&theirs).unwrap().unwrap();
+            assert_eq!((message.bytes == content, message.fds.len()), (true, 2), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        let (ours, theirs) = pair();
+        let (pipe, _writer) = rustix::pipe::pipe().unwrap();
+        send_fds(&ours, b"?", &[]).unwrap();
+        assert_eq!(recv_message(&theirs).unwrap_err().errno(), Errno::BADMSG);
+        send_fds(&ours, &[IN_FILE], &[]).unwrap();
+        assert_eq!(recv_message(&theirs).unwrap_err().errno(), Errno::BADMSG);
+        // Nobody ever writes into this pipe: reading it would hang.
+        send_fds(&ours, &[IN_FILE], &[pipe.as_fd()]).unwrap();
+        assert_eq!(recv_message(&theirs).unwrap_err().errno(), Errno::BADMSG);
+        drop(ours);
+        assert!(recv_message(&theirs).unwrap().is_none());
+    }
+}
