@@ -12,14 +12,14 @@ use sampan_sys::{Errno, loopdev};
 use crate::verb;
 
 /// `discard`: deleted bytes go back to the host at once. `noinit_itable`: no background writer fills a sparse image.
-const OPTIONS: &[(&str, Option<&str>)] = &[("discard", None), ("noinit_itable", None)];
+pub(crate) const OPTIONS: &[(&str, Option<&str>)] = &[("discard", None), ("noinit_itable", None)];
 
 /// Programs of a hundred megabytes are read in few large pieces: each small one costs a turn of the loop device's worker.
 const READ_AHEAD: u32 = 16 << 20;
 
 /// Mounts an image in the hub.
 pub(crate) fn attach(spec: &AttachSpec) -> anyhow::Result<Answer> {
-    let tree = open_image(&spec.image, spec.cached)?;
+    let tree = open_image(&spec.image, spec.cached, false)?;
     enter_hub(&spec.hub)?;
     // What a start that was cut off left there: mounts never pile up.
     while take_off(&spec.at)? {}
@@ -38,7 +38,11 @@ pub(crate) fn detach(spec: &DetachSpec) -> anyhow::Result<Answer> {
 }
 
 /// A detached mount of the file system in `image`. `cached`: read it through the host's page cache.
-pub(crate) fn open_image(image: &Path, cached: bool) -> anyhow::Result<std::os::fd::OwnedFd> {
+pub(crate) fn open_image(
+    image: &Path,
+    cached: bool,
+    read_only: bool,
+) -> anyhow::Result<std::os::fd::OwnedFd> {
     // The loop device clears itself on last close: its descriptor must live until the file system is open.
     let mut device = loopdev::attach(image)?;
     // A device that is in use already is open for reading only, and tuned.
@@ -46,7 +50,7 @@ pub(crate) fn open_image(image: &Path, cached: bool) -> anyhow::Result<std::os::
         // Only faster; a kernel that refuses reads all the same.
         let _ = device.read_through_cache(READ_AHEAD);
     }
-    let tree = mount::new_ext4(&device.path, OPTIONS, false)?;
+    let tree = mount::new_ext4(&device.path, OPTIONS, read_only)?;
     drop(device);
     Ok(tree)
 }

@@ -10,8 +10,10 @@ use std::path::{Component, Path};
 use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 use sampan_model::guest::{Answer, CopyOut, CopyOutSpec};
+use sampan_sys::mount::{self, Propagation};
+use sampan_sys::namespace::{self, Namespaces};
 
-use crate::with_image::mount_privately;
+use crate::attach::open_image;
 
 /// Runs the verb.
 pub(crate) fn run(spec: &CopyOutSpec) -> anyhow::Result<Answer> {
@@ -21,6 +23,15 @@ pub(crate) fn run(spec: &CopyOutSpec) -> anyhow::Result<Answer> {
         copy(&root, file, &spec.dest)?;
     }
     Ok(Answer::Done)
+}
+
+/// Mounts `image` on `dir` in a mount namespace of this process alone.
+fn mount_privately(image: &Path, dir: &Path) -> anyhow::Result<()> {
+    let tree = open_image(image, false, false)?;
+    namespace::unshare(Namespaces::MOUNT)?;
+    mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
+    mount::attach(&tree, dir)?;
+    Ok(())
 }
 
 fn copy(root: &File, file: &CopyOut, dest: &Path) -> anyhow::Result<()> {

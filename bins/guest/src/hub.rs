@@ -2,21 +2,26 @@
 //! network namespace that all version 2 distributions share. Nothing is ever mounted in the host's own namespace.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use sampan_model::guest::{Answer, HubRecord, HubSpec};
-use sampan_sys::mount::{self, Propagation};
+use sampan_sys::mount::{self, MountFlags, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 
 use crate::verb;
 
+/// The disks of the users' distributions, below one folder.
+const VIEWS: &str = "views";
+/// What all distributions see as `/mnt/wsl`.
+pub(crate) const WSL: &str = "wsl";
+
 /// Starts the hub and answers when it stands; the hub itself lives on.
 pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
-    let (mut ready, mut tell) = std::io::pipe().context("cannot make a pipe")?;
-    let (mut wait, mut go) = std::io::pipe().context("cannot make a pipe")?;
+    let (ready, mut tell) = std::io::pipe().context("cannot make a pipe")?;
+    let (mut wait, go) = std::io::pipe().context("cannot make a pipe")?;
     match process::fork_plain()? {
         Forked::Child => {
             drop((ready, go));
@@ -38,14 +43,11 @@ pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
                 .open(&spec.cgroup)
                 .with_context(|| format!("cannot open {}", spec.cgroup.display()))?;
             procs.write_all(pid.to_string().as_bytes()).context("cannot move the hub into its cgroup")?;
-            go.write_all(verb::GO).context("the hub died")?;
-            drop(go);
-            let mut said = String::new();
-            ready.read_to_string(&mut said).context("the hub did not answer")?;
+            let said = verb::let_go(go, ready)?;
             if said != "ok" {
                 bail!("the hub could not be built: {}", if said.is_empty() { "it died" } else { &said });
             }
-            Ok(Answer::Started { process })
+            Ok(Answer::Started { process, warnings: Vec::new() })
         }
     }
 }
@@ -59,6 +61,7 @@ fn build(spec: &HubSpec) -> anyhow::Result<()> {
         None => {
             namespace::unshare(Namespaces::MOUNT | Namespaces::NET)?;
             namespace::set_loopback_up()?;
+            open_network_to_user_namespaces();
         }
         Some(process) => {
             let pidfd = verb::open_process(process)?
@@ -70,13 +73,29 @@ fn build(spec: &HubSpec) -> anyhow::Result<()> {
     // Slave, never private: a private copy would pin whatever the host unmounts later.
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
     mount::mount_tmpfs(&spec.workdir, "mode=0700")?;
-    for folder in ["int", "newroot"] {
+    for folder in ["int", "newroot", VIEWS, WSL] {
         let path = spec.workdir.join(folder);
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    // Shared, so that whoever has a copy sees what is mounted in it later. The root itself stays private: pivot_root and
+    // the targets of moves need that.
+    for folder in [VIEWS, WSL] {
+        let path = spec.workdir.join(folder);
+        mount::mount_fs("tmpfs", "tmpfs", &path, MountFlags::NOSUID | MountFlags::NODEV, "mode=0755")?;
+        mount::set_propagation(&path, Propagation::Shared, false)?;
     }
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;
     Ok(())
+}
+
+/// Root of a user namespace has no rights in this network: without these it could neither serve port 80 nor ping.
+#[expect(clippy::disallowed_methods, reason = "a sysctl takes one write(2) and is no state file")]
+fn open_network_to_user_namespaces() {
+    for (name, value) in [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")] {
+        // Where it can't be written (no IPv4, or the machine is a container itself) all else works.
+        let _ = fs::write(format!("/proc/sys/net/ipv4/{name}"), value);
+    }
 }
 
 /// Holds the namespaces until it is killed. No descriptor, no memory worth speaking of.

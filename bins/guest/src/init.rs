@@ -1,7 +1,6 @@
-//! `sampan-guest init`: PID 1 of a distribution. Reaps, keeps services running, answers on the control socket, and
-//! ends everything in order when asked to.
+//! `sampan-guest init`: PID 1 of a distribution. Reaps, keeps services running, answers on the control
+//! socket, and ends everything in order when asked to.
 
-mod control;
 mod service;
 
 use std::io::{PipeWriter, Write};
@@ -9,16 +8,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Resource, WaitId, WaitIdOptions};
+use rustix::process::Resource;
+use sampan_model::config::distro::WslConf;
 use sampan_model::distro::Guid;
 use sampan_model::guest::ServiceSpec;
-use sampan_sys::process::{self, Signal, inherited_fd};
+use sampan_model::wsl::path::SharedFolders;
+use sampan_sys::process::{self, ExitKind, Signal, inherited_fd};
 use sampan_sys::{poll, signals};
 use serde::{Deserialize, Serialize};
 
-use self::control::Control;
 use self::service::Services;
-use crate::verb;
+use crate::control::Control;
+use crate::session::{Distribution, Sessions};
+use crate::{pid1, verb};
 
 /// What the launcher tells init, in the environment variable [`InitSpec::VARIABLE`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub(crate) fn run() -> anyhow::Result<u8> {
 }
 
 struct Init {
+    distribution: Distribution,
+    sessions: Sessions,
     signals: std::os::fd::OwnedFd,
     control: Control,
     services: Services,
@@ -92,8 +96,17 @@ impl Init {
         }
         let control = control.context("the launcher gave no control socket")?;
         Ok(Self {
+            distribution: Distribution {
+                hostname: spec.name.clone(),
+                name: spec.name,
+                guid: spec.guid,
+                conf: WslConf::default(),
+                folders: SharedFolders::default(),
+                under_systemd: false,
+            },
+            sessions: Sessions::default(),
             signals,
-            control: Control::new(control, spec.name, spec.guid)?,
+            control: Control::new(control)?,
             services: Services::new(spec.services, sockets),
         })
     }
@@ -113,9 +126,10 @@ impl Init {
                 }
             }
             for (pid, exit) in process::reap() {
-                self.services.ended(pid, exit, Instant::now());
+                self.ended(pid, exit);
             }
-            if let Some(deadline) = self.control.serve(&readable[1..]) {
+            let shutdown = self.control.serve(&readable[1..], &self.distribution, &mut self.sessions);
+            if let Some(deadline) = shutdown {
                 return self.shut_down(deadline);
             }
         }
@@ -125,6 +139,7 @@ impl Init {
     fn shut_down(&mut self, limit: Duration) -> anyhow::Result<()> {
         verb::log("shutting down");
         let deadline = Instant::now() + limit;
+        self.sessions.hang_up();
         self.services.terminate();
         while self.services.any_running() && Instant::now() < deadline {
             self.wait_for_children(deadline)?;
@@ -133,11 +148,11 @@ impl Init {
             verb::log("a service did not end in time: killing it");
         }
         let last = Instant::now() + LAST_WORDS.min(deadline.saturating_duration_since(Instant::now()));
-        signal_all(Signal::TERM);
-        while has_children() && Instant::now() < last {
+        pid1::signal_all(Signal::TERM);
+        while pid1::has_children() && Instant::now() < last {
             self.wait_for_children(last)?;
         }
-        signal_all(Signal::KILL);
+        pid1::signal_all(Signal::KILL);
         rustix::fs::sync();
         Ok(())
     }
@@ -147,9 +162,15 @@ impl Init {
         poll::wait_readable(&[self.signals.as_fd()], Some(timeout))?;
         while signals::read_signal(&self.signals)?.is_some() {}
         for (pid, exit) in process::reap() {
-            self.services.ended(pid, exit, Instant::now());
+            self.ended(pid, exit);
         }
         Ok(())
+    }
+
+    fn ended(&mut self, pid: i32, exit: ExitKind) {
+        if !self.sessions.ended(pid) {
+            self.services.ended(pid, exit, Instant::now());
+        }
     }
 }
 
@@ -161,19 +182,8 @@ fn raise_file_limit() {
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }
 
-/// Signals everything in this process namespace but PID 1 itself (kill(2), pid -1).
-fn signal_all(signal: Signal) {
-    // The process group "1" is how -1 is spelled here. Nobody there is no failure.
-    let _ = rustix::process::kill_process_group(Pid::INIT, signal);
-}
-
-fn has_children() -> bool {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    !matches!(rustix::process::waitid(WaitId::All, options), Err(sampan_sys::Errno::CHILD))
-}
-
-/// In the unified hierarchy a cgroup with processes can't hand controllers to its children: init and what it starts
-/// move into a leaf, and every controller that is there is handed on.
+/// In the unified hierarchy a cgroup with processes can't hand controllers to its children: init and what it
+/// starts move into a leaf, and every controller that is there is handed on.
 #[expect(
     clippy::disallowed_methods,
     reason = "a cgroup's control files take one write(2) and are no state files"

@@ -8,17 +8,19 @@ mod cgroup;
 mod root;
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags};
 use sampan_model::guest::{Answer, DistroRecord, LaunchSpec};
-use sampan_sys::mount::{self, Propagation};
+use sampan_sys::device::Node;
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 use sampan_sys::socket::{SocketKind, bind_unix_listener};
 
+use crate::cgroup::Joining;
+use crate::filesystems::{host_devices, host_folder};
 use crate::init::{Inherited, InitSpec};
 use crate::verb;
 
@@ -28,7 +30,7 @@ const CONTROL: &str = "control";
 /// Starts the distribution and answers when its init is ready.
 pub(crate) fn run(spec: &LaunchSpec) -> anyhow::Result<Answer> {
     let outside = Outside::prepare(spec)?;
-    let (mut ready, tell) = std::io::pipe().context("cannot make a pipe")?;
+    let (ready, tell) = std::io::pipe().context("cannot make a pipe")?;
     let (wait, go) = std::io::pipe().context("cannot make a pipe")?;
     let kinds = Namespaces::MOUNT | Namespaces::PID | Namespaces::UTS | Namespaces::IPC;
     match process::clone_into(kinds)? {
@@ -42,27 +44,25 @@ pub(crate) fn run(spec: &LaunchSpec) -> anyhow::Result<Answer> {
         Forked::Parent { pid, pidfd } => {
             drop((tell, wait));
             let process = verb::process_id(ProcessRecord::of(pid)?);
-            let record = DistroRecord { name: spec.name.clone(), guid: spec.guid, process: process.clone() };
+            let record = DistroRecord {
+                name: spec.name.clone(),
+                guid: spec.guid,
+                process: process.clone(),
+                ids: None,
+            };
             // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
-            let started =
-                verb::record(&spec.record, &record).and_then(|()| outside.cgroups.join(pid)).and_then(|()| {
-                    let mut go = go;
-                    go.write_all(verb::GO).context("the new init died")?;
-                    drop(go);
-                    let mut said = String::new();
-                    ready.read_to_string(&mut said).context("the new init did not answer")?;
-                    match said.as_str() {
-                        "ok" => Ok(()),
-                        "" => bail!("the new init died; its log is {}", spec.log.display()),
-                        message => bail!("{message}"),
-                    }
+            let started = verb::record(&spec.record, &record)
+                .and_then(|()| outside.cgroups.join(pid))
+                .and_then(|()| match verb::let_go(go, ready)?.as_str() {
+                    "ok" => Ok(()),
+                    "" => bail!("the new init died; its log is {}", spec.log.display()),
+                    message => bail!("{message}"),
                 });
             if let Err(error) = started {
-                process::pidfd_send_signal(&pidfd, process::Signal::KILL)?;
-                process::wait_exit(&pidfd, None)?;
+                verb::end_child(&pidfd)?;
                 return Err(error.context(format!("cannot start {}", spec.name)));
             }
-            Ok(Answer::Started { process })
+            Ok(Answer::Started { process, warnings: Vec::new() })
         }
     }
 }
@@ -71,8 +71,8 @@ pub(crate) fn run(spec: &LaunchSpec) -> anyhow::Result<Answer> {
 struct Outside {
     hub: OwnedFd,
     folders: Vec<OwnedFd>,
-    devices: Vec<root::HostDevice>,
-    cgroups: cgroup::Joining,
+    devices: Vec<Node<'static>>,
+    cgroups: Joining,
     sockets: Vec<(String, OwnedFd)>,
     log: File,
     program: OwnedFd,
@@ -82,13 +82,8 @@ impl Outside {
     fn prepare(spec: &LaunchSpec) -> anyhow::Result<Self> {
         let hub =
             verb::open_process(&spec.hub)?.context("the hub is gone: `sampan restart` builds a new one")?;
-        let mut folders = Vec::new();
-        for folder in &spec.folders {
-            let tree = mount::open_tree(&folder.from, false)?;
-            // While it is detached: a clone that stayed a peer would take the host's own mounts down with it.
-            mount::set_tree_propagation(&tree, Propagation::Slave, true)?;
-            folders.push(tree);
-        }
+        let folders = spec.folders.iter().map(|folder| host_folder(&folder.from, false));
+        let folders = folders.collect::<anyhow::Result<_>>()?;
         let run = spec.sockets.first().and_then(|socket| socket.path.parent());
         let run = run.context("a distribution has at least its control socket")?;
         std::fs::create_dir_all(run).with_context(|| format!("cannot make {}", run.display()))?;
@@ -98,15 +93,11 @@ impl Outside {
             let listener = bind_unix_listener(&socket.path, kind, socket.mode, socket.gid)?;
             sockets.push((socket.name.clone(), listener));
         }
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&spec.log)
-            .with_context(|| format!("cannot open the log {}", spec.log.display()))?;
+        let log = verb::open_log(&spec.log)?;
         let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .context("cannot open this program")?;
-        let cgroups = cgroup::Joining::open(&spec.cgroup)?;
-        Ok(Self { hub, folders, devices: root::host_devices(), cgroups, sockets, log, program })
+        let cgroups = Joining::open(cgroup::folders(&spec.cgroup))?;
+        Ok(Self { hub, folders, devices: host_devices(root::HOST_DEVICES), cgroups, sockets, log, program })
     }
 }
 

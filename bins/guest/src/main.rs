@@ -1,27 +1,45 @@
 //! `sampan-guest`: the one static program that runs inside distributions and at their edges.
 //!
-//! Verbs that touch namespaces (`hub`, `attach`, `detach`, `launch`, `with-image`, `copy-out`, `tether`, `init`) are
-//! single-threaded from start to end; `engine` and `api` are what init keeps running and start a runtime.
+//! Verbs that touch namespaces (`hub`, `attach`, `detach`, `mount-disk`, `show-disk`, `hide-disk`,
+//! `disk-nodes`, `launch`, `boot`, `confine`, `copy-out`, `tether`, `init`, `server`) are single-threaded
+//! from start to end; `engine` and `api` are what init keeps running and start a runtime. Under the name of
+//! one of the tools that users have inside, it is that tool.
 #![forbid(unsafe_code)]
 
 mod api;
 mod attach;
+mod boot;
+mod cgroup;
 mod child;
+mod confine;
+mod control;
 mod copy_out;
+mod disk;
 mod engine;
+mod filesystems;
 mod hub;
 mod init;
+mod inside;
 mod launch;
+mod pid1;
+mod server;
+mod session;
 mod tether;
+mod tools;
 mod verb;
-mod with_image;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub attach detach launch init engine api \
-                     with-image copy-out tether";
+const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub attach detach mount-disk show-disk hide-disk \
+                     disk-nodes launch boot init server engine api confine copy-out tether";
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    if let Some(tool) = inside::TOOLS.into_iter().find(|tool| Path::new(&name).ends_with(tool)) {
+        return inside::run(tool, &words.collect::<Vec<_>>());
+    }
     // Files are made for their readers, whatever the caller's shell forbids or allows.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,11 +51,17 @@ fn main() -> ExitCode {
         "hub" => verb::answer(hub::run),
         "attach" => verb::answer(attach::attach),
         "detach" => verb::answer(attach::detach),
+        "mount-disk" => verb::answer(disk::mount),
+        "show-disk" => verb::answer(disk::show),
+        "hide-disk" => verb::answer(disk::hide),
+        "disk-nodes" => verb::answer(disk::nodes),
         "launch" => verb::answer(launch::run),
+        "boot" => verb::answer(boot::run),
         "copy-out" => verb::answer(copy_out::run),
-        "with-image" => verb::status(with_image::run(rest)),
+        "confine" => verb::status(confine::run(rest)),
         "tether" => verb::status(tether::run(rest)),
         "init" => verb::status(init::run()),
+        "server" => verb::status(server::run()),
         "engine" => verb::status(engine::run(rest).map(|()| 0)),
         "api" => verb::status(api::run(rest).map(|()| 0)),
         _ => verb::status(Err(anyhow::anyhow!(USAGE))),

@@ -1,6 +1,8 @@
 //! How verbs are asked and answer: JSON on standard input, one JSON line on standard output.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use sampan_model::guest::{Answer, ProcessId};
 use sampan_sys::SysError;
-use sampan_sys::process::ProcessRecord;
+use sampan_sys::process::{self, ProcessRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -74,6 +76,28 @@ pub(crate) fn wait_for_go(wait: &mut impl Read) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lets a child that waits for [`GO`] go on, and reads what it says until it has nothing more to say.
+pub(crate) fn let_go(mut go: PipeWriter, mut ready: PipeReader) -> anyhow::Result<String> {
+    go.write_all(GO).context("the new process died")?;
+    drop(go);
+    let mut said = String::new();
+    ready.read_to_string(&mut said).context("the new process did not answer")?;
+    Ok(said)
+}
+
+/// Kills a child of this process, and waits until nothing is left of it.
+pub(crate) fn end_child(pidfd: &OwnedFd) -> anyhow::Result<()> {
+    process::pidfd_send_signal(pidfd, process::Signal::KILL)?;
+    process::wait_exit(pidfd, None)?;
+    Ok(())
+}
+
+/// Opens a log file to write at its end.
+pub(crate) fn open_log(path: &Path) -> anyhow::Result<File> {
+    let log = File::options().create(true).append(true).open(path);
+    log.with_context(|| format!("cannot open the log {}", path.display()))
+}
+
 /// Writes the record of a process.
 pub(crate) fn record(path: &Path, record: &impl Serialize) -> anyhow::Result<()> {
     sampan_sys::fs::write_atomic(path, &serde_json::to_vec_pretty(record)?, 0o644)?;
@@ -86,7 +110,7 @@ pub(crate) fn process_id(record: ProcessRecord) -> ProcessId {
 }
 
 /// Opens the process `id` unless it is gone.
-pub(crate) fn open_process(id: &ProcessId) -> anyhow::Result<Option<std::os::fd::OwnedFd>> {
+pub(crate) fn open_process(id: &ProcessId) -> anyhow::Result<Option<OwnedFd>> {
     let record = ProcessRecord { pid: id.pid, start_time: id.start_time, boot_id: id.boot_id.clone() };
     Ok(record.open()?)
 }

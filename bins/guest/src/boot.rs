@@ -1,0 +1,232 @@
+//! `sampan-guest boot`: starts a user's distribution.
+//!
+//! The launcher prepares with the host's rights and view all that a process in a user namespace can't make itself: the
+//! root with shifted ids, `/dev`, `/sys`, the host's folders. It stays on the host's side; its one child is born into the
+//! new namespaces, builds the root of what it was handed, gives up what would reach the host, and becomes PID 1. The order
+//! of the steps matters, and each trap it avoids is named where it is avoided.
+
+mod cgroup;
+mod confinement;
+mod folders;
+mod ids;
+mod names;
+mod outside;
+mod root;
+pub(crate) mod settings;
+
+use std::convert::Infallible;
+use std::fs;
+use std::io::{PipeReader, PipeWriter, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use sampan_model::guest::{Answer, BootRoot, BootSpec, DistroRecord, ProcessId};
+use sampan_sys::mount::{self, Propagation};
+use sampan_sys::namespace::{self, Namespaces};
+use sampan_sys::process::{self, Forked, ProcessRecord};
+
+pub(crate) use self::cgroup::allow_disks;
+use self::outside::{Hub, Outside};
+use crate::server::{Ready, ServerSpec};
+use crate::verb;
+
+/// Open files, for each process: the limit, and how far it may be raised. What WSL has.
+const FILES: (u64, u64) = (10_240, 1 << 20);
+/// Memory that a process may lock.
+const LOCKED_MEMORY: u64 = 64 << 20;
+
+/// Starts the distribution and answers when it serves.
+pub(crate) fn run(spec: &BootSpec) -> anyhow::Result<Answer> {
+    // What the asker left open may lead out of the distribution. Nothing in this process owns a descriptor yet.
+    process::close_fds_from(3, &[])?;
+    let mut traces = Traces::default();
+    start(spec, &mut traces).map_err(|error| {
+        traces.remove();
+        error.context(format!("cannot start {}", spec.name))
+    })
+}
+
+fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
+    let outside = Outside::prepare(spec, traces)?;
+    raise_limits();
+    let (ready, tell) = std::io::pipe().context("cannot make a pipe")?;
+    let (wait, go) = std::io::pipe().context("cannot make a pipe")?;
+    let mut kinds = Namespaces::MOUNT | Namespaces::PID | Namespaces::UTS;
+    if spec.ids.is_some() {
+        kinds = kinds | Namespaces::USER;
+    }
+    match process::clone_into(kinds)? {
+        Forked::Child => {
+            drop((ready, go));
+            let Err(error) = become_server(spec, &outside, wait, &tell);
+            let last_word = Ready { warnings: Vec::new(), error: Some(verb::chain(&error)) };
+            let mut tell = tell;
+            // The launcher takes silence for a failure, too.
+            let _ = tell.write_all(&serde_json::to_vec(&last_word).unwrap_or_default());
+            process::exit_now(1)
+        }
+        Forked::Parent { pid, pidfd } => {
+            drop((tell, wait));
+            let started = introduce(spec, &outside, pid, traces).and_then(|answer| {
+                let ready = last_word(&verb::let_go(go, ready)?, spec)?;
+                Ok(answer(ready.warnings))
+            });
+            if started.is_err() {
+                verb::end_child(&pidfd)?;
+            }
+            started
+        }
+    }
+}
+
+/// Gives the child its ids, its record and its cgroups; the result makes the answer of the warnings.
+fn introduce(
+    spec: &BootSpec,
+    outside: &Outside,
+    pid: i32,
+    traces: &mut Traces,
+) -> anyhow::Result<impl FnOnce(Vec<String>) -> Answer> {
+    if let Some(range) = spec.ids {
+        namespace::set_id_maps(pid, &[ids::all(range)])?;
+    }
+    let process = verb::process_id(ProcessRecord::of(pid)?);
+    let record =
+        DistroRecord { name: spec.name.clone(), guid: spec.guid, process: process.clone(), ids: spec.ids };
+    // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
+    traces.files.push(spec.record.clone());
+    verb::record(&spec.record, &record)?;
+    outside.cgroups.join(pid)?;
+    Ok(move |warnings| Answer::Started { process, warnings })
+}
+
+fn last_word(said: &str, spec: &BootSpec) -> anyhow::Result<Ready> {
+    if said.is_empty() {
+        return Err(anyhow!("its first process died; the log is {}", spec.log.display()));
+    }
+    let ready: Ready = serde_json::from_str(said).context("its first process is not understood")?;
+    match ready.error {
+        None => Ok(ready),
+        Some(error) => Err(anyhow!(error)),
+    }
+}
+
+/// The child: from a copy of the launcher to PID 1 of the distribution.
+fn become_server(
+    spec: &BootSpec,
+    outside: &Outside,
+    mut wait: PipeReader,
+    tell: &PipeWriter,
+) -> anyhow::Result<Infallible> {
+    // Until the launcher has given it its ids, has recorded it and moved it into its cgroups.
+    verb::wait_for_go(&mut wait)?;
+    drop(wait);
+    if spec.ids.is_some() {
+        become_root()?;
+    }
+    process::set_session()?;
+    process::set_name("sampan-server")?;
+    // Made here and not at birth: the root of the first is where the process is now, and the second belongs to who it is now.
+    namespace::unshare(Namespaces::CGROUP | Namespaces::IPC)?;
+    // Slave, not private: what the host unmounts must leave this short-lived copy too.
+    mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
+    let mut warnings = outside.warnings.clone();
+    let privileged_network = spec.ids.is_none() && matches!(spec.root, BootRoot::Image { .. });
+    let proc = root::enter(&outside.root)?;
+    let conf = settings::read(&mut warnings);
+    if conf.sampan.privileged && spec.ids.is_some() {
+        warnings.push(format!(
+            "its wsl.conf asks for privileged = true, which only you can allow: `sampan distro set {} --privileged`",
+            spec.name
+        ));
+    }
+    let own_network = conf.sampan.private_network || privileged_network;
+    root::complete(outside, &proc, spec, conf.sampan.private_network)?;
+    let folders = folders::mount(outside, &conf, &mut warnings);
+    let hostname = names::set(spec, &conf, &mut warnings)?;
+    confinement::hide_host_files(own_network)?;
+    // As systemd has it: a mount made inside reaches what is started with a copy of the mounts.
+    mount::set_propagation(Path::new("/"), Propagation::Shared, true)?;
+
+    let server = ServerSpec {
+        name: spec.name.clone(),
+        guid: spec.guid,
+        version: if matches!(spec.root, BootRoot::Image { .. }) { 2 } else { 1 },
+        ready_fd: tell.as_raw_fd(),
+        control_fd: outside.control.as_raw_fd(),
+        conf,
+        warnings,
+        folders,
+        idle_timeout_ms: spec.idle_timeout_ms,
+        hostname,
+    };
+    process::clear_cloexec(tell)?;
+    process::clear_cloexec(&outside.control)?;
+    process::drop_stdio_to_null()?;
+    process::redirect(&outside.log, process::Standard::Error)?;
+    process::reset_signals();
+    confinement::give_up_rights(own_network)?;
+    let environment = [
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        "HOME=/root".to_owned(),
+        "container=sampan".to_owned(),
+        format!("container_uuid={}", spec.guid),
+        format!("{}={}", ServerSpec::VARIABLE, serde_json::to_string(&server)?),
+    ];
+    // Executed anew, so that the memory of PID 1 belongs to this side of the namespaces; and from its place inside, so that
+    // nothing of it leads outside.
+    Err(process::exec(Path::new(root::GUEST), &["sampan-guest", "server"], &environment).into())
+}
+
+/// Until now this is the host's root without a name in the new user namespace.
+fn become_root() -> anyhow::Result<()> {
+    let (uid, gid) = (rustix::process::Uid::ROOT, rustix::process::Gid::ROOT);
+    set_thread_groups(&[])
+        .and_then(|()| set_thread_res_gid(gid, gid, gid))
+        .and_then(|()| set_thread_res_uid(uid, uid, uid))
+        .context("cannot become root of the user namespace")
+}
+
+/// A process in a user namespace can't raise what it was born with.
+fn raise_limits() {
+    let limit = |resource, soft: u64, hard: u64| {
+        let now = rustix::process::getrlimit(resource);
+        let maximum = now.maximum.map(|now| now.max(hard));
+        let current = now.current.map(|now| now.max(soft).min(maximum.unwrap_or(u64::MAX)));
+        let raised = rustix::process::setrlimit(resource, Rlimit { current, maximum });
+        if raised.is_err() {
+            let current = now.current.map(|current| current.max(soft).min(now.maximum.unwrap_or(u64::MAX)));
+            // Lower limits are no reason not to start.
+            let _ = rustix::process::setrlimit(resource, Rlimit { current, maximum: now.maximum });
+        }
+    };
+    limit(Resource::Nofile, FILES.0, FILES.1);
+    limit(Resource::Memlock, LOCKED_MEMORY, LOCKED_MEMORY);
+}
+
+/// What a start leaves on the host, to be removed if it fails.
+#[derive(Default)]
+struct Traces {
+    files: Vec<PathBuf>,
+    /// An image that was mounted: in which hub, and where.
+    attached: Option<(ProcessId, PathBuf)>,
+}
+
+impl Traces {
+    /// What can't be removed is found by the next start; the first failure is the one worth telling.
+    fn remove(&self) {
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+        if let Some((hub, at)) = &self.attached {
+            let _ = Hub::open(hub).and_then(|hub| {
+                hub.visit(|| {
+                    mount::unmount(at, false)?;
+                    Ok(fs::remove_dir(at)?)
+                })
+            });
+        }
+    }
+}
