@@ -14,14 +14,13 @@ use axum::{Json, Router};
 use sampan_backend::Error;
 use sampan_backend::engine::{DEFAULT_STOP, Engine};
 use sampan_model::api::{
-    Distributions, ErrorCode, Event, ResetPlan, ResetRequest, STATE_HEADER, StartRequest, Status,
-    StopRequest, Version,
+    Distributions, ErrorCode, ResetPlan, ResetRequest, STATE_HEADER, StartRequest, Status, StopRequest,
+    Version,
 };
 use sampan_model::engine::EngineState;
-use tokio::sync::watch;
 
 use self::failure::Failure;
-use crate::operation::{Kind, Slot};
+use crate::service::Service;
 
 /// This program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,31 +28,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long an engine that runs may take to describe itself.
 const INFO_LIMIT: Duration = Duration::from_secs(3);
 
-/// What all endpoints share.
-#[derive(Debug)]
-pub(crate) struct Service {
-    engine: Arc<Engine>,
-    slot: Slot,
-    /// Set when the service has nothing left to do.
-    end: watch::Sender<bool>,
-}
-
 impl Service {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine: Arc::new(engine), slot: Slot::default(), end: watch::Sender::new(false) }
-    }
-
-    /// Ready when the service is to end.
-    pub(crate) async fn ended(&self) {
-        let _ = self.end.subscribe().wait_for(|end| *end).await;
-    }
-
     /// Asks the engine something that blocks.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Failure> {
-        let engine = Arc::clone(&self.engine);
+        let engine = Arc::clone(self.engine());
         let asked = tokio::task::spawn_blocking(move || question(&engine)).await;
         Ok(asked.map_err(|_| Failure::internal())??)
     }
@@ -83,7 +64,7 @@ async fn require_state_folder(
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> Response {
-    let own = service.engine.instance().state();
+    let own = service.engine().instance().state();
     let meant = request.headers().get(STATE_HEADER);
     if meant.is_none_or(|meant| meant.as_bytes() == own.as_os_str().as_encoded_bytes()) {
         return next.run(request).await;
@@ -113,54 +94,16 @@ async fn distributions(State(service): Shared) -> Result<Json<Distributions>, Fa
 }
 
 async fn start(State(service): Shared, body: failure::Body<StartRequest>) -> Result<Response, Failure> {
-    let engine = Arc::clone(&service.engine);
-    let operation = service.slot.run(Kind::Start, move |sink| finish_start(engine.start(&body.0, sink)))?;
-    Ok(events::stream(operation))
+    Ok(events::stream(service.start(body.0)?))
 }
 
 async fn restart(State(service): Shared, body: failure::Body<StartRequest>) -> Result<Response, Failure> {
-    let engine = Arc::clone(&service.engine);
-    let operation = service.slot.run(Kind::Restart, move |sink| {
-        match engine.stop(DEFAULT_STOP, sink).into_iter().next() {
-            Some(error) => Event::Failed { error: error.0 },
-            None => finish_start(engine.start(&body.0, sink)),
-        }
-    })?;
-    Ok(events::stream(operation))
-}
-
-fn finish_start(result: Result<sampan_backend::engine::Started, Error>) -> Event {
-    match result {
-        Ok(started) => {
-            let message =
-                if started.already { "Sampan is running already" } else { "Sampan is running" }.to_owned();
-            tracing::info!("{message}");
-            Event::Done { message, already: started.already, marks: started.marks }
-        }
-        Err(error) => {
-            tracing::error!("start failed: {error}");
-            Event::Failed { error: error.0 }
-        }
-    }
+    Ok(events::stream(service.restart(body.0)?))
 }
 
 async fn stop(State(service): Shared, body: failure::Body<StopRequest>) -> Result<Response, Failure> {
     let limit = body.0.timeout_seconds.map_or(DEFAULT_STOP, |seconds| Duration::from_secs(seconds.into()));
-    let engine = Arc::clone(&service.engine);
-    let ending = Arc::clone(&service);
-    let operation = service.slot.run(Kind::Stop, move |sink| {
-        let errors = engine.stop(limit, sink);
-        let Some((first, others)) = errors.split_first() else {
-            ending.end.send_replace(true);
-            return done("Sampan is stopped");
-        };
-        for error in others {
-            sink(Event::Warning { message: error.to_string() });
-        }
-        tracing::error!("stop failed: {first}");
-        Event::Failed { error: first.0.clone() }
-    })?;
-    Ok(events::stream(operation))
+    Ok(events::stream(service.stop(limit)?))
 }
 
 async fn reset_plan(
@@ -171,26 +114,5 @@ async fn reset_plan(
 }
 
 async fn reset(State(service): Shared, body: failure::Body<ResetRequest>) -> Result<Response, Failure> {
-    let all = body.0.all;
-    let engine = Arc::clone(&service.engine);
-    let ending = Arc::clone(&service);
-    let operation = service.slot.run(Kind::Reset, move |sink| match engine.reset(all, sink) {
-        Ok(()) => {
-            ending.end.send_replace(true);
-            done("everything was deleted")
-        }
-        Err(error) => {
-            // Half of it may be gone: what is left is for a service that begins anew.
-            if all {
-                ending.end.send_replace(true);
-            }
-            Event::Failed { error: error.0 }
-        }
-    })?;
-    Ok(events::stream(operation))
-}
-
-fn done(message: &str) -> Event {
-    tracing::info!("{message}");
-    Event::Done { message: message.to_owned(), already: false, marks: Vec::new() }
+    Ok(events::stream(service.reset(body.0.all)?))
 }

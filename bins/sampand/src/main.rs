@@ -3,10 +3,12 @@
 
 mod api;
 mod detach;
+mod distros;
 mod failure;
 mod oneshot;
 mod operation;
 mod serve;
+mod service;
 mod tools;
 
 use std::path::PathBuf;
@@ -68,15 +70,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// The engine of an instance on this machine; `sampan-guest` lies beside this program.
-fn engine(instance: Instance, prepare: bool) -> Result<Engine, Error> {
+/// The engine of an instance on this machine, and the platform below it; `sampan-guest` lies beside this program.
+fn engine(instance: Instance, prepare: bool) -> Result<(Engine, Arc<Native>), Error> {
     let guest = guest_program()?;
     let native = if prepare {
         Native::new(instance.clone(), guest)?
     } else {
         Native::unprepared(instance.clone(), guest)
     };
-    Ok(Engine::new(instance, Arc::new(native)))
+    let native = Arc::new(native);
+    Ok((Engine::new(instance, Arc::<Native>::clone(&native)), native))
 }
 
 fn guest_program() -> Result<PathBuf, Error> {

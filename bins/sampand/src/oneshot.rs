@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use sampan_backend::Error;
 use sampan_model::api::{Distributions, ErrorCode, Event};
 use sampan_model::check::Check;
+use sampan_model::document;
 use sampan_model::instance::Instance;
+use sampan_model::registry::Registry;
+use sampan_model::wsl::service::Reply;
 use sampan_sys::lock::FileLock;
 use serde::Serialize;
 
@@ -18,6 +21,8 @@ pub(crate) enum What {
     Check,
     /// List distributions.
     List,
+    /// The default distribution and the version of new ones.
+    Status,
     /// Versions.
     Version,
     /// What a reset deletes.
@@ -40,11 +45,16 @@ pub(crate) fn run(instance: &Instance, what: What, all: bool) -> ExitCode {
 }
 
 fn answer(instance: &Instance, what: What, all: bool) -> Result<(), Error> {
-    let engine = crate::engine(instance.clone(), false)?;
+    let (engine, _) = crate::engine(instance.clone(), false)?;
     match what {
         What::Check => failure::line(&Checks { checks: engine.platform().check() }),
         What::List => {
             failure::line(&Distributions { distributions: engine.platform().distributions()? });
+        }
+        What::Status => {
+            let all = engine.platform().distributions()?.into_iter();
+            let default = all.filter(|one| one.default).map(|one| one.name).next();
+            failure::line(&Reply::Status { default, version: default_version(instance) });
         }
         What::Version => failure::line(&engine.version(env!("CARGO_PKG_VERSION"))),
         What::ResetPlan => failure::line(&engine.reset_plan(all)?),
@@ -53,16 +63,24 @@ fn answer(instance: &Instance, what: What, all: bool) -> Result<(), Error> {
             let _lock = if instance.state().is_dir() { Some(lock(instance)?) } else { None };
             let sink = |event: Event| failure::line(&event);
             match engine.reset(all, &sink) {
-                Ok(()) => failure::line(&Event::Done {
+                Ok(remaining) => failure::line(&Event::Done {
                     message: "everything was deleted".to_owned(),
                     already: false,
                     marks: Vec::new(),
+                    remaining,
                 }),
                 Err(error) => failure::line(&Event::Failed { error: error.0 }),
             }
         }
     }
     Ok(())
+}
+
+/// The version of new distributions. To be asked after the registry was found to be sound.
+fn default_version(instance: &Instance) -> u8 {
+    let text = std::fs::read_to_string(instance.registry()).ok();
+    let registry = text.and_then(|text| document::parse::<Registry>(&text).ok()).unwrap_or_default();
+    registry.default_version.unwrap_or(2)
 }
 
 /// The instance's lock, which only one process has.

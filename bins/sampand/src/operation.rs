@@ -1,6 +1,6 @@
 //! What takes time: starts, stops, resets. One at a time; whoever asks for the same again joins the one under way.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sampan_backend::Error;
 use sampan_model::api::{ErrorCode, Event};
@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     Start,
     Stop,
     Restart,
+    Shutdown,
     Reset,
 }
 
@@ -21,6 +22,7 @@ impl Kind {
             Self::Start => "being started",
             Self::Stop => "being stopped",
             Self::Restart => "being restarted",
+            Self::Shutdown => "being shut down",
             Self::Reset => "being reset",
         }
     }
@@ -33,20 +35,35 @@ pub(crate) struct Operation {
     events: Mutex<Vec<Event>>,
     /// How many events there are, and whether the last one was said.
     told: watch::Sender<(usize, bool)>,
+    /// Notified with each event, for those who wait with a thread.
+    said: Condvar,
 }
 
 impl Operation {
     fn new(kind: Kind) -> Self {
-        Self { kind, events: Mutex::new(Vec::new()), told: watch::Sender::new((0, false)) }
+        let (events, told) = (Mutex::new(Vec::new()), watch::Sender::new((0, false)));
+        Self { kind, events, told, said: Condvar::new() }
     }
 
     fn tell(&self, event: Event) {
-        let last = matches!(event, Event::Done { .. } | Event::Failed { .. });
+        let last = is_last(&event);
         let mut events = lock(&self.events);
         events.push(event);
         let count = events.len();
         drop(events);
         self.told.send_replace((count, last));
+        self.said.notify_all();
+    }
+
+    /// Waits for the last event. Blocks the thread.
+    pub(crate) fn wait(&self) -> Event {
+        let mut events = lock(&self.events);
+        loop {
+            match events.last() {
+                Some(last) if is_last(last) => return last.clone(),
+                _ => events = self.said.wait(events).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -134,6 +151,10 @@ impl Slot {
     }
 }
 
+fn is_last(event: &Event) -> bool {
+    matches!(event, Event::Done { .. } | Event::Failed { .. })
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -143,7 +164,7 @@ mod tests {
     use super::*;
 
     fn done() -> Event {
-        Event::Done { message: "x".to_owned(), already: false, marks: Vec::new() }
+        Event::Done { message: "x".to_owned(), already: false, marks: Vec::new(), remaining: Vec::new() }
     }
 
     #[tokio::test]
@@ -171,6 +192,7 @@ mod tests {
     async fn a_panic_is_an_end_too() {
         let slot = Slot::default();
         let operation = slot.run(Kind::Reset, |_| panic!("on purpose")).unwrap();
+        assert!(matches!(operation.wait(), Event::Failed { .. }));
         assert!(matches!(Follower::of(operation).next().await, Some(Event::Failed { .. })));
     }
 }

@@ -12,16 +12,22 @@ use sampan_backend::Error;
 use sampan_backend::error::chain;
 use sampan_model::api::ErrorCode;
 use sampan_model::instance::{Instance, RUN_BASE};
+use sampan_native::distros::Distros;
 use sampan_native::{GROUP, gid_of};
+use sampan_sys::lock::FileLock;
 use sampan_sys::process::{Standard, redirect, set_session};
 use sampan_sys::socket::{SocketKind, bind_unix_listener, listen};
 use tracing::info;
 
-use crate::api::{self, Service};
 use crate::oneshot::lock;
+use crate::service::Service;
+use crate::{api, distros};
 
 /// How long requests under way may take to end after the service was told to.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+
+/// How many clients may wait to be accepted.
+const BACKLOG: i32 = 4096;
 
 /// Serves the instance; returns when the service is to end.
 pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
@@ -33,14 +39,18 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     }
     let _lock = match lock(instance) {
         Ok(lock) => lock,
-        // Two starts at once: the other one's service is as good as this one.
-        Err(error) if detached && error.code() == ErrorCode::Busy => return wait_for_other(instance, error),
+        Err(error) if detached && error.code() == ErrorCode::Busy => match wait_for_other(instance, error)? {
+            Some(lock) => lock,
+            None => return Ok(()),
+        },
         Err(error) => return Err(error),
     };
-    let engine = crate::engine(instance.clone(), true)?;
+    let (engine, native) = crate::engine(instance.clone(), true)?;
     log_to_stderr();
-    let listener = bind(instance)?;
+    let service = Arc::new(Service::new(engine));
+    let listener = bind(&instance.api_socket(), SocketKind::Stream)?;
     let own = identity(&instance.api_socket());
+    let mut distros = distros::serve(instance, Distros::new(native), Arc::clone(&service))?;
     info!(instance = instance.name(), state = %instance.state().display(), "serving");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     if detached {
@@ -53,14 +63,17 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(ErrorCode::Failed, format!("no runtime: {error}"), None))?;
-    let service = Arc::new(Service::new(engine));
     let socket = instance.api_socket();
-    let served = runtime.block_on(serve(listener, service));
-    runtime.shutdown_timeout(DRAIN);
+    let served = runtime.block_on(serve(listener, Arc::clone(&service)));
     // After a reset another service may already have come, with a socket of its own.
     if identity(&socket) == own {
         let _ = std::fs::remove_file(socket);
     }
+    distros.close();
+    // Whoever asked for the end is told now: what is typed next must not meet a service that is going.
+    service.close();
+    distros.drain();
+    runtime.shutdown_timeout(DRAIN);
     // Only when empty: what runs keeps its records there.
     let _ = std::fs::remove_dir(instance.run());
     let _ = std::fs::remove_dir(RUN_BASE);
@@ -99,25 +112,28 @@ async fn serve(listener: OwnedFd, service: Arc<Service>) -> Result<(), Error> {
 }
 
 /// Which file is at `path`, if any.
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-fn bind(instance: &Instance) -> Result<OwnedFd, Error> {
-    let gid = gid_of(GROUP);
+/// A socket at `path` that members of the group may use.
+pub(crate) fn bind(path: &Path, kind: SocketKind) -> Result<OwnedFd, Error> {
     let failed = |error: &dyn std::error::Error| Error::new(ErrorCode::Failed, chain(error), None);
-    let listener = bind_unix_listener(&instance.api_socket(), SocketKind::Stream, 0o660, gid)
-        .map_err(|error| failed(&error))?;
-    listen(&listener, 128).map_err(|error| failed(&error))?;
+    let listener = bind_unix_listener(path, kind, 0o660, gid_of(GROUP)).map_err(|error| failed(&error))?;
+    listen(&listener, BACKLOG).map_err(|error| failed(&error))?;
     Ok(listener)
 }
 
-/// Another service of this instance is coming up: as soon as its API answers it serves the caller as well.
-fn wait_for_other(instance: &Instance, busy: Error) -> Result<(), Error> {
+/// Another service of this instance is coming up, or going. One that comes is as good as this one as soon as its API
+/// answers: none. One that goes leaves the lock to this one.
+fn wait_for_other(instance: &Instance, busy: Error) -> Result<Option<FileLock>, Error> {
     let until = std::time::Instant::now() + Duration::from_secs(10);
     while std::time::Instant::now() < until {
         if UnixStream::connect(instance.api_socket()).is_ok() {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Ok(lock) = lock(instance) {
+            return Ok(Some(lock));
         }
         std::thread::park_timeout(Duration::from_millis(20));
     }

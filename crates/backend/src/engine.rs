@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_model::api::{ApiError, ErrorCode, Event, ImageManifest, ResetItem, ResetPlan, Status, Version};
-use sampan_model::distro::{DATA, ENGINE};
+use sampan_model::distro::{DATA, ENGINE, is_internal};
 use sampan_model::engine::{EngineReport, EngineRequest, EngineState, Stage};
 use sampan_model::instance::Instance;
 
@@ -136,7 +136,8 @@ impl Engine {
             }
             disks => disks?,
         };
-        for disk in disks {
+        // Without `all` the user's own distributions stay.
+        for disk in disks.into_iter().filter(|disk| all || is_internal(&disk.distribution)) {
             let what = match disk.distribution.as_str() {
                 DATA => "all images, containers, volumes and build cache (docker-desktop-data)".to_owned(),
                 ENGINE => "the engine's root file system (docker-desktop)".to_owned(),
@@ -145,6 +146,15 @@ impl Engine {
             items.push(ResetItem { what, path: disk.path, bytes: disk.allocated_bytes });
         }
         if all {
+            // Version 1 is a folder, no disk.
+            for distribution in self.platform.distributions()?.iter().filter(|one| one.version == 1) {
+                if let Some(entry) = self.platform.entry(&distribution.name)? {
+                    let what = format!("the distribution {} with all files in it", entry.name);
+                    let path = entry.folder(&self.instance);
+                    let bytes = folder_bytes(&path);
+                    items.push(ResetItem { what, path, bytes });
+                }
+            }
             for (what, path) in [
                 (
                     "the engine image built on this machine",

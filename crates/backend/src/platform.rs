@@ -68,9 +68,9 @@ pub trait Platform: Send + Sync {
     /// Stops a distribution: in order within `deadline`, then by force.
     fn terminate(&self, name: &str, deadline: Duration) -> Result<(), Error>;
 
-    /// Takes down everything that [`Platform::prepare`], [`Platform::connect`] and [`Platform::start`] brought up. Goes on after a failure
-    /// and reports all of them.
-    fn shut_down(&self, deadline: Duration) -> Vec<Error>;
+    /// Takes down what [`Platform::prepare`], [`Platform::connect`] and [`Platform::start`] brought up. Goes on after a
+    /// failure and reports all of them.
+    fn shut_down(&self, extent: Extent, deadline: Duration) -> Down;
 
     /// Removes a stopped distribution and its storage.
     fn unregister(&self, name: &str) -> Result<(), Error>;
@@ -118,6 +118,24 @@ pub enum Keep {
     New,
     /// The one before.
     Previous,
+}
+
+/// How much is taken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What only the engine uses; everything when no distribution of the user runs.
+    Engine,
+    /// Everything, the user's distributions too.
+    Everything,
+}
+
+/// What became of taking things down.
+#[derive(Debug, Default)]
+pub struct Down {
+    /// Everything that failed.
+    pub errors: Vec<Error>,
+    /// The user's distributions that run or are worked on, by name: what they stand on goes on.
+    pub remaining: Vec<String>,
 }
 
 /// How to start a distribution.

@@ -6,12 +6,22 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sampan_backend::Explain;
-use sampan_model::guest::{CgroupView, Hierarchy};
+use sampan_model::distro::Guid;
+use sampan_model::guest::{CgroupView, DistroCgroup, Hierarchy};
 use sampan_sys::SysError;
 use sampan_sys::mount::{self, MountEntry};
 
 /// Name of the inner cgroup.
 const INNER: &str = "ns";
+
+/// What the outer cgroups of users' distributions begin with. Users choose the names of their distributions, so the
+/// identity follows: no name can be that of the engine's or the hub's.
+const USER: &str = "u-";
+
+/// The outer cgroup of a user's distribution, below the instance's.
+pub(crate) fn user_folder(guid: &Guid) -> String {
+    format!("{USER}{guid}")
+}
 
 /// Why the cgroups could not be made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -75,32 +85,76 @@ impl Host {
         Some(Self::V2(if delegated { top.join(own) } else { top }))
     }
 
-    /// Makes the cgroups of a distribution and says how it sees them.
+    /// Makes the cgroups of the engine's distribution and says how it sees them.
     pub(crate) fn create(&self, instance: &str, distro: &str) -> Result<CgroupView, CgroupError> {
         match self {
             Self::V1(hierarchies) => {
                 let mut views = Vec::new();
                 for (options, top) in hierarchies {
-                    let path = inner(top, instance, distro);
-                    make(&path)?;
-                    if options.split(',').any(|option| option == "cpuset") {
-                        fill_cpuset(top, &path)?;
-                    }
+                    let path = make_v1(options, top, instance, distro)?;
                     let folder = top.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     views.push(Hierarchy { options: options.clone(), folder, path });
                 }
                 Ok(CgroupView::V1 { hierarchies: views })
             }
-            Self::V2(top) => {
-                let path = inner(top, instance, distro);
-                make(&path)?;
-                make_room_for_children(top)?;
-                for parent in [top.clone(), top.join(instance), top.join(instance).join(distro)] {
-                    hand_on(&parent)?;
+            Self::V2(top) => Ok(CgroupView::V2 { path: make_v2(top, instance, distro)? }),
+        }
+    }
+
+    /// Makes the cgroups of a user's distribution, in all hierarchies.
+    pub(crate) fn create_for_user(&self, instance: &str, guid: &Guid) -> Result<DistroCgroup, CgroupError> {
+        let folder = user_folder(guid);
+        match self {
+            Self::V1(hierarchies) => {
+                let mut cgroup = DistroCgroup { unified: None, others: Vec::new() };
+                for (options, top) in hierarchies {
+                    let path = make_v1(options, top, instance, &folder)?;
+                    if options.is_empty() {
+                        cgroup.unified = Some(path);
+                    } else {
+                        cgroup.others.push(path);
+                    }
                 }
-                Ok(CgroupView::V2 { path })
+                Ok(cgroup)
+            }
+            Self::V2(top) => {
+                let path = make_v2(top, instance, &folder)?;
+                Ok(DistroCgroup { unified: Some(path), others: Vec::new() })
             }
         }
+    }
+
+    /// The instance's cgroup where `controller` acts on it, made if it is missing; none: this machine has no such
+    /// controller.
+    pub(crate) fn with_controller(
+        &self,
+        instance: &str,
+        controller: &str,
+    ) -> Result<Option<PathBuf>, CgroupError> {
+        match self {
+            Self::V1(hierarchies) => {
+                let has = |(options, _): &&(String, PathBuf)| options.split(',').any(|one| one == controller);
+                let Some((_, top)) = hierarchies.iter().find(has) else { return Ok(None) };
+                let path = top.join(instance);
+                make(&path)?;
+                Ok(Some(path))
+            }
+            Self::V2(top) => {
+                let path = top.join(instance);
+                make(&path)?;
+                make_room_for_children(top)?;
+                hand_on(top)?;
+                let there = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
+                Ok(there.split_whitespace().any(|one| one == controller).then_some(path))
+            }
+        }
+    }
+
+    /// The users' distributions that have a cgroup, whether they run or not.
+    pub(crate) fn users(&self, instance: &str) -> Result<Vec<Guid>, CgroupError> {
+        let folders = fs::read_dir(self.tracking()?.join(instance)).into_iter().flatten().flatten();
+        let guid = |name: &str| name.strip_prefix(USER)?.parse().ok();
+        Ok(folders.filter_map(|folder| guid(folder.file_name().to_str()?)).collect())
     }
 
     /// Makes the cgroup of the hub and gives its `cgroup.procs`. One hierarchy is enough: it is there so that the hub can
@@ -162,6 +216,25 @@ fn selector(super_options: &str) -> Option<String> {
     }
 }
 
+fn make_v1(options: &str, top: &Path, instance: &str, distro: &str) -> Result<PathBuf, CgroupError> {
+    let path = inner(top, instance, distro);
+    make(&path)?;
+    if options.split(',').any(|option| option == "cpuset") {
+        fill_cpuset(top, &path)?;
+    }
+    Ok(path)
+}
+
+fn make_v2(top: &Path, instance: &str, distro: &str) -> Result<PathBuf, CgroupError> {
+    let path = inner(top, instance, distro);
+    make(&path)?;
+    make_room_for_children(top)?;
+    for parent in [top.to_owned(), top.join(instance), top.join(instance).join(distro)] {
+        hand_on(&parent)?;
+    }
+    Ok(path)
+}
+
 fn inner(top: &Path, instance: &str, distro: &str) -> PathBuf {
     top.join(instance).join(distro).join(INNER)
 }
@@ -211,11 +284,12 @@ fn hand_on(path: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
+/// Writes a control file of a cgroup.
 #[expect(
     clippy::disallowed_methods,
     reason = "a cgroup's control file takes one write(2) and is no state file"
 )]
-fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
+pub(crate) fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
     fs::write(path, value).map_err(|source| CgroupError::Set { path: path.to_owned(), source })
 }
 

@@ -159,7 +159,7 @@ fn discard(instance: &Instance) -> Check {
 }
 
 fn programs() -> Vec<Check> {
-    let rows: [(&str, &str, &str, Outcome); 8] = [
+    let rows: [(&str, &str, &str, Outcome); 9] = [
         ("mke2fs", "making disks", "e2fsprogs", Outcome::Fail),
         (
             "mmdebstrap",
@@ -173,6 +173,7 @@ fn programs() -> Vec<Check> {
         ("ip", "the network of distributions", "iproute2", Outcome::Fail),
         ("nsenter", "the network of distributions", "util-linux", Outcome::Fail),
         ("gpgv", "checking Debian's signatures", "gpgv", Outcome::Warn),
+        ("curl", "installing distributions from a list", "curl", Outcome::Warn),
     ];
     rows.map(|(program, purpose, packages, missing)| {
         let (outcome, found) = match find(program) {

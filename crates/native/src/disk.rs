@@ -1,5 +1,9 @@
 //! Disks of version 2 distributions: sparse ext4 images.
 
+pub(crate) mod copy;
+pub(crate) mod resize;
+pub(crate) mod virtual_disk;
+
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,11 +13,12 @@ use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
 use sampan_model::distro::Guid;
 use sampan_model::instance::Instance;
+use sampan_model::registry::Entry;
 
 use crate::tools::{Tool, ToolError};
 
 /// Name of the image in a distribution's folder.
-const IMAGE: &str = "ext4.img";
+pub(crate) const IMAGE: &str = "ext4.img";
 
 const MKE2FS_LIMIT: Duration = Duration::from_mins(2);
 
@@ -61,6 +66,11 @@ pub(crate) fn image(instance: &Instance, guid: &Guid) -> PathBuf {
     instance.distro(guid).join(IMAGE)
 }
 
+/// The image of a distribution of version 2, wherever its storage is.
+pub(crate) fn image_of(instance: &Instance, entry: &Entry) -> PathBuf {
+    entry.folder(instance).join(entry.disk.as_deref().unwrap_or(IMAGE))
+}
+
 /// Makes the folder and a formatted, empty image of `size` bytes for `guid`.
 pub(crate) fn create(instance: &Instance, guid: &Guid, size: u64) -> Result<(), DiskError> {
     let folder = instance.distro(guid);
@@ -68,20 +78,39 @@ pub(crate) fn create(instance: &Instance, guid: &Guid, size: u64) -> Result<(), 
     let make = |source| DiskError::Make { path: path.clone(), source };
     // Passable, not readable: the copies of the Docker CLI beside the image are for everybody, the image is not.
     DirBuilder::new().mode(0o711).create(&folder).map_err(make)?;
-    let file =
-        File::options().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(make)?;
-    file.set_len(size).map_err(make)?;
+    let file = format(&path, size)?;
+    settle(&file, &folder).map_err(make)
+}
+
+/// Makes a formatted, empty image of `size` bytes. Nothing is left of one that could not be made.
+pub(crate) fn format(path: &Path, size: u64) -> Result<File, DiskError> {
+    let file = new_file(path)?;
     // Nothing is written but what describes an empty file system: the file is all zeroes already, and it is always
     // mounted with `noinit_itable`, so that the kernel does not write them out later either.
-    let format = |source| DiskError::Format { path: path.clone(), source };
-    Tool::new("mke2fs", MKE2FS_LIMIT)
-        .map_err(format)?
-        .args(["-q", "-F", "-t", "ext4", "-m", "0", "-O", "metadata_csum,64bit"])
-        .args(["-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"])
-        .arg(&path)
-        .output()
-        .map_err(format)?;
-    settle(&file, &folder).map_err(make)
+    let make = |source| DiskError::Make { path: path.to_owned(), source };
+    let format = |source| DiskError::Format { path: path.to_owned(), source };
+    let formatted = file.set_len(size).map_err(make).and_then(|()| {
+        Tool::new("mke2fs", MKE2FS_LIMIT)
+            .map_err(format)?
+            .args(["-q", "-F", "-t", "ext4", "-m", "0", "-O", "metadata_csum,64bit"])
+            .args(["-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"])
+            .arg(path)
+            .output()
+            .map_err(format)
+    });
+    match formatted {
+        Ok(_) => Ok(file),
+        Err(error) => {
+            let _ = fs::remove_file(path);
+            Err(error)
+        }
+    }
+}
+
+/// Makes the file of an image; nobody but root may read it.
+pub(crate) fn new_file(path: &Path) -> Result<File, DiskError> {
+    let options = File::options().read(true).write(true).create_new(true).mode(0o600).clone();
+    options.open(path).map_err(|source| DiskError::Make { path: path.to_owned(), source })
 }
 
 /// Makes sure that the image and its name survive a power cut.

@@ -1,15 +1,18 @@
 //! Running distributions: starting, finding again, ending.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
-use sampan_model::distro::Guid;
-use sampan_model::guest::{Answer, ControlReply, ControlRequest, DistroRecord, LaunchSpec, ProcessId};
+use sampan_model::distro::{Guid, is_internal};
+use sampan_model::guest::{
+    Answer, BootSpec, ControlReply, ControlRequest, DistroRecord, IdRange, LaunchSpec, ProcessId,
+};
 use sampan_model::instance::Instance;
-use sampan_sys::{SysError, poll, socket};
+use sampan_sys::{SysError, socket};
 
 use crate::process;
 use crate::tools::guest::{Guest, GuestError};
@@ -67,6 +70,22 @@ impl Running {
         &self.0.process
     }
 
+    /// Its ids on the host, with a user namespace.
+    pub(crate) fn ids(&self) -> Option<IdRange> {
+        self.0.ids
+    }
+
+    /// Whether it is a user's distribution.
+    pub(crate) fn is_user_s(&self) -> bool {
+        !is_internal(&self.0.name)
+    }
+
+    /// Its PID 1, to be waited for; none: it has ended.
+    pub(crate) fn open(&self) -> Result<Option<OwnedFd>, DistroError> {
+        process::open(&self.0.process)
+            .map_err(|source| DistroError::Look { name: self.0.name.clone(), source })
+    }
+
     /// Every running distribution, by the records alone: right even when the registry can't be read.
     pub(crate) fn all(instance: &Instance) -> Vec<Self> {
         let folders = fs::read_dir(instance.run().join("distros")).into_iter().flatten().flatten();
@@ -81,30 +100,35 @@ impl Running {
         let Some(record) = process::read_record::<DistroRecord>(&record(instance, guid)) else {
             return Ok(None);
         };
-        let opened = process::open(&record.process)
-            .map_err(|source| DistroError::Look { name: record.name.clone(), source })?;
-        Ok(opened.map(|_| Self(record)))
+        let running = Self(record);
+        Ok(running.open()?.map(|_| running))
     }
 
     /// Starts a distribution whose disks are attached.
     pub(crate) fn start(guest: &Guest, spec: &LaunchSpec) -> Result<Self, DistroError> {
         let log = crate::hub::open_log(&spec.log).ok();
-        let answer = guest.ask("launch", spec, log).map_err(DistroError::Launch)?;
-        match answer {
-            Answer::Started { process } => {
-                Ok(Self(DistroRecord { name: spec.name.clone(), guid: spec.guid, process }))
-            }
-            other => {
-                let said = format!("{other:?}");
-                Err(DistroError::Launch(GuestError::Garbled { verb: "launch".to_owned(), said }))
-            }
-        }
+        let (process, _) = started("launch", guest.ask("launch", spec, log))?;
+        Ok(Self(DistroRecord { name: spec.name.clone(), guid: spec.guid, process, ids: None }))
+    }
+
+    /// Starts a user's distribution within `limit`; also what the user should know of it.
+    pub(crate) fn boot(
+        guest: &Guest,
+        spec: &BootSpec,
+        limit: Duration,
+    ) -> Result<(Self, Vec<String>), DistroError> {
+        let log = crate::hub::open_log(&spec.log).ok();
+        let (process, warnings) = started("boot", guest.ask_within(limit, "boot", spec, log))?;
+        Ok((
+            Self(DistroRecord { name: spec.name.clone(), guid: spec.guid, process, ids: spec.ids }),
+            warnings,
+        ))
     }
 
     /// Ends the distribution: asks init, waits until `limit`, then kills. Its sockets and record go with it.
     pub(crate) fn terminate(&self, instance: &Instance, limit: Duration) -> Result<(), DistroError> {
         let look = |source| DistroError::Look { name: self.0.name.clone(), source };
-        if let Some(pidfd) = process::open(&self.0.process).map_err(look)? {
+        if let Some(pidfd) = self.open()? {
             let deadline = Instant::now() + limit;
             let asked = !limit.is_zero() && self.ask_to_end(instance, limit);
             // Init itself keeps to the limit; a little on top lets it finish.
@@ -118,11 +142,19 @@ impl Running {
         Ok(())
     }
 
+    /// Whether its init gives a sign of life.
+    pub(crate) fn answers(&self, instance: &Instance) -> bool {
+        let reply = ask(instance, &self.0.guid, &ControlRequest::Hello);
+        matches!(reply, Some(ControlReply::Hello { guid, .. }) if guid == self.0.guid)
+    }
+
     fn ask_to_end(&self, instance: &Instance, limit: Duration) -> bool {
         let deadline_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let request = |request| ask(instance, &self.0.guid, &request);
-        matches!(request(ControlRequest::Hello), Some(ControlReply::Hello { guid, .. }) if guid == self.0.guid)
-            && matches!(request(ControlRequest::Shutdown { deadline_ms }), Some(ControlReply::ShuttingDown))
+        self.answers(instance)
+            && matches!(
+                ask(instance, &self.0.guid, &ControlRequest::Shutdown { deadline_ms }),
+                Some(ControlReply::ShuttingDown)
+            )
     }
 }
 
@@ -133,15 +165,22 @@ pub(crate) fn control_socket(instance: &Instance, guid: &Guid) -> PathBuf {
 
 /// One request to an init; none when it gives no sign of life.
 fn ask(instance: &Instance, guid: &Guid, request: &ControlRequest) -> Option<ControlReply> {
-    let connection = socket::connect_seqpacket(&control_socket(instance, guid)).ok()?;
+    let connection = socket::connect_seqpacket_within(&control_socket(instance, guid), SIGN_OF_LIFE).ok()?;
     let bytes = serde_json::to_vec(request).expect("a request is plain data");
-    socket::send_fds(&connection, &bytes, &[]).ok()?;
-    if !poll::wait_for(&connection, Some(SIGN_OF_LIFE)).ok()? {
-        return None;
+    socket::send_message(&connection, &bytes, &[]).ok()?;
+    let answer = socket::recv_message_within(&connection, SIGN_OF_LIFE).ok()??;
+    serde_json::from_slice(&answer.bytes).ok()
+}
+
+/// What a verb that starts a distribution answers when it did.
+fn started(verb: &str, answer: Result<Answer, GuestError>) -> Result<(ProcessId, Vec<String>), DistroError> {
+    match answer.map_err(DistroError::Launch)? {
+        Answer::Started { process, warnings } => Ok((process, warnings)),
+        other => {
+            let said = format!("{other:?}");
+            Err(DistroError::Launch(GuestError::Garbled { verb: verb.to_owned(), said }))
+        }
     }
-    let mut buffer = [0; 4096];
-    let received = socket::recv_fds(&connection, &mut buffer).ok()?;
-    serde_json::from_slice(&buffer[..received.length]).ok()
 }
 
 /// Where a running distribution is recorded.

@@ -42,6 +42,17 @@ pub(crate) enum HubError {
     Held { image: PathBuf },
 }
 
+impl HubError {
+    /// Whether something uses the disk, and nothing else is wrong.
+    pub(crate) fn is_in_use(&self) -> bool {
+        match self {
+            Self::Held { .. } => true,
+            Self::Detach { source, .. } => source.is_busy(),
+            _ => false,
+        }
+    }
+}
+
 impl Explain for HubError {
     fn code(&self) -> ErrorCode {
         match self {
@@ -95,7 +106,7 @@ impl Hub {
         let log = open_log(&instance.log("hub"))?;
         let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
         match answer {
-            Answer::Started { process } => Ok(Self { process }),
+            Answer::Started { process, .. } => Ok(Self { process }),
             other => {
                 let said = format!("{other:?}");
                 Err(HubError::Start(GuestError::Garbled { verb: "hub".to_owned(), said }))
@@ -125,6 +136,11 @@ impl Hub {
         Path::new("/int").join(guid.to_string())
     }
 
+    /// Where a user's distribution is attached.
+    pub(crate) fn view(guid: &Guid) -> PathBuf {
+        Path::new("/views").join(guid.to_string())
+    }
+
     /// Mounts an image. `cached`: read it through the host's page cache.
     pub(crate) fn attach(
         &self,
@@ -143,11 +159,21 @@ impl Hub {
 
     /// Unmounts an image and waits until nothing holds it.
     pub(crate) fn detach(&self, guest: &Guest, image: &Path, guid: &Guid) -> Result<(), HubError> {
-        let spec = DetachSpec { hub: self.process.clone(), at: Self::place(guid) };
+        self.take_off(guest, image, Self::place(guid))?;
+        wait_free(image)
+    }
+
+    /// Unmounts the image of a user's distribution.
+    pub(crate) fn detach_view(&self, guest: &Guest, image: &Path, guid: &Guid) -> Result<(), HubError> {
+        self.take_off(guest, image, Self::view(guid))
+    }
+
+    fn take_off(&self, guest: &Guest, image: &Path, at: PathBuf) -> Result<(), HubError> {
+        let spec = DetachSpec { hub: self.process.clone(), at };
         guest
             .ask("detach", &spec, None)
-            .map_err(|source| HubError::Detach { image: image.to_owned(), source })?;
-        wait_free(image)
+            .map(|_| ())
+            .map_err(|source| HubError::Detach { image: image.to_owned(), source })
     }
 }
 

@@ -4,18 +4,26 @@
 //! the service has threads, and a process with threads must not fork or change namespaces.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod cgroup;
 mod check;
+mod debootstrap;
+mod digest;
 mod disk;
 mod distro;
+pub mod distros;
 mod group;
 mod hub;
 mod image;
 mod network;
 mod platform;
 mod process;
+mod resolver;
 mod store;
+mod ticks;
 mod tools;
+mod tree;
+mod wslconfig;
 
 pub use group::{GROUP, gid_of};
 pub use platform::Native;

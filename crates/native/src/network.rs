@@ -89,6 +89,12 @@ impl Network {
             .filter(|network| network.netns == netns && routes::link_exists(&instance.link()))
     }
 
+    /// Inode of the namespace that a network was set up to last, whether it is still up or not.
+    pub(crate) fn recorded(instance: &Instance) -> Option<u64> {
+        let record = process::read_record::<Self>(&instance.network_record());
+        record.filter(|network| network.boot_id == boot_id()).map(|network| network.netns)
+    }
+
     /// Sets the network up, from whatever an earlier attempt left.
     pub(crate) fn set_up(
         instance: &Instance,

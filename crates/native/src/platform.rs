@@ -1,15 +1,20 @@
 //! [`Platform`] for Linux: puts the parts of this crate together.
 
+mod ground;
 mod storage;
+mod teardown;
+
+pub(crate) use self::storage::fresh_guid;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, RwLock};
 use std::time::Duration;
 
 use sampan_backend::Error;
 use sampan_backend::clock::monotonic_us;
-use sampan_backend::platform::{Boot, ImageRecipe, Import, Keep, Platform, Sink};
+use sampan_backend::platform::{Boot, Down, Extent, ImageRecipe, Import, Keep, Platform, Sink};
 use sampan_model::api::{Disk, Distribution, ErrorCode, Event};
 use sampan_model::check::Check;
 use sampan_model::distro::{DATA, DistroState, ENGINE, Guid};
@@ -17,21 +22,31 @@ use sampan_model::engine::Stage;
 use sampan_model::guest::{LaunchSpec, Placement, SocketSpec};
 use sampan_model::instance::Instance;
 use sampan_model::network::Subnet;
-use sampan_model::registry::{Entry, ImageRecord};
+use sampan_model::registry::{Entry, ImageRecord, Phase};
 
 use crate::distro::{Running, control_socket, record};
+use crate::distros::turns::{Doing, Turns};
 use crate::hub::Hub;
 use crate::network::Network;
 use crate::store::Store;
 use crate::tools::guest::Guest;
-use crate::{cgroup, check, disk, group, image, process};
+use crate::{cgroup, check, disk, group, image, process, resolver};
 
 /// Linux runs the distributions of one instance.
 #[derive(Debug)]
 pub struct Native {
-    instance: Instance,
-    guest: Guest,
-    store: Store,
+    pub(crate) instance: Instance,
+    pub(crate) guest: Guest,
+    pub(crate) store: Store,
+    /// Whose turn it is with each distribution.
+    pub(crate) turns: Turns,
+    /// Held while the hub or the network is brought up: two starts at once stand on the same ones.
+    standing: Mutex<()>,
+    /// Read-held by whoever starts a user's distribution, from before it looks for the hub until the distribution is
+    /// recorded; write-held while all that nobody stands on is taken down.
+    ground: RwLock<()>,
+    /// Held while something is done with the disks that the user attached.
+    pub(crate) disks: Mutex<()>,
 }
 
 impl Native {
@@ -69,7 +84,15 @@ impl Native {
     /// As [`Native::new`] for looking only: makes nothing.
     pub fn unprepared(instance: Instance, guest: PathBuf) -> Self {
         let store = Store::new(instance.clone());
-        Self { instance, guest: Guest::new(guest), store }
+        Self {
+            instance,
+            guest: Guest::new(guest),
+            store,
+            turns: Turns::default(),
+            standing: Mutex::new(()),
+            ground: RwLock::new(()),
+            disks: Mutex::new(()),
+        }
     }
 
     fn known(&self, name: &str) -> Result<Entry, Error> {
@@ -84,7 +107,7 @@ impl Native {
         Running::all(&self.instance).into_iter().find(|running| running.name().eq_ignore_ascii_case(name))
     }
 
-    fn hub(&self) -> Result<Option<Hub>, Error> {
+    pub(crate) fn hub(&self) -> Result<Option<Hub>, Error> {
         Ok(Hub::find(&self.instance)?)
     }
 
@@ -100,7 +123,7 @@ impl Native {
 
     /// Ends what is in the instance's cgroup although no record names it (of one distribution, or all of it). The
     /// cgroup's name has the identity of the state folder in it, so what is in it is ours.
-    fn end_lost(&self, distro: Option<&str>) -> Result<(), Error> {
+    pub(crate) fn end_lost(&self, distro: Option<&str>) -> Result<(), Error> {
         let lost = cgroup::Host::detect()?.members(&self.instance.cgroup(), distro)?;
         if !process::kill_all(&lost)
             .map_err(|error| Error::new(ErrorCode::Failed, sampan_backend::error::chain(&error), None))?
@@ -116,7 +139,7 @@ impl Native {
         Ok(())
     }
 
-    fn living_hub(&self) -> Result<Hub, Error> {
+    pub(crate) fn living_hub(&self) -> Result<Hub, Error> {
         self.hub()?.ok_or_else(|| {
             Error::new(ErrorCode::Failed, "the hub ended during the start", Some("`sampan start` again"))
         })
@@ -135,20 +158,28 @@ impl Platform for Native {
     }
 
     fn distributions(&self) -> Result<Vec<Distribution>, Error> {
-        let registry = self.store.load()?;
-        let mut list = Vec::new();
-        for entry in &registry.distributions {
+        let registry = self.store.current()?;
+        let running = Running::all(&self.instance);
+        let state = |entry: &Entry| {
             // The data's disk has no init of its own: it is in use while the engine is.
-            let runs = self.running(if entry.name == DATA { ENGINE } else { &entry.name }).is_some();
-            list.push(Distribution {
-                name: entry.name.clone(),
-                guid: entry.guid,
-                state: if runs { DistroState::Running } else { DistroState::Stopped },
-                version: entry.version,
-                default: registry.default == Some(entry.guid),
-            });
-        }
-        Ok(list)
+            let name = if entry.name == DATA { ENGINE } else { &entry.name };
+            let runs = running.iter().any(|running| running.name().eq_ignore_ascii_case(name));
+            match (self.turns.doing(&entry.guid).and_then(Doing::state), entry.phase) {
+                (Some(state), _) => state,
+                (None, Phase::Installing) => DistroState::Installing,
+                (None, Phase::Uninstalling) => DistroState::Uninstalling,
+                (None, Phase::Installed) if runs => DistroState::Running,
+                (None, Phase::Installed) => DistroState::Stopped,
+            }
+        };
+        let listed = |entry: &Entry| Distribution {
+            name: entry.name.clone(),
+            guid: entry.guid,
+            state: state(entry),
+            version: entry.version,
+            default: registry.default == Some(entry.guid),
+        };
+        Ok(registry.distributions.iter().map(listed).collect())
     }
 
     fn entry(&self, name: &str) -> Result<Option<Entry>, Error> {
@@ -156,14 +187,14 @@ impl Platform for Native {
     }
 
     fn disks(&self) -> Result<Vec<Disk>, Error> {
-        let entries = self.store.load()?.distributions;
+        let entries = self.store.load()?.distributions.into_iter().filter(|entry| entry.version == 2);
         let disk = |entry: Entry| {
-            let path = disk::image(&self.instance, &entry.guid);
+            let path = disk::image_of(&self.instance, &entry);
             let size_bytes = fs::metadata(&path).map_or(0, |meta| meta.len());
             let allocated_bytes = sampan_sys::fs::allocated_bytes(&path).unwrap_or(0);
             Disk { distribution: entry.name, path, size_bytes, allocated_bytes }
         };
-        Ok(entries.into_iter().map(disk).collect())
+        Ok(entries.map(disk).collect())
     }
 
     fn cached_image(&self) -> Option<PathBuf> {
@@ -198,32 +229,16 @@ impl Platform for Native {
     }
 
     fn prepare(&self, sink: Sink<'_>) -> Result<(), Error> {
-        self.make_folders()?;
-        self.show_current_files()?;
-        if self.hub()?.is_none() {
-            stage(sink, Stage::Hub);
-            let cgroup = cgroup::Host::detect()?.create_for_hub(&self.instance.cgroup())?;
-            let survivor = Running::all(&self.instance).into_iter().next();
-            let netns_of = survivor.map(|running| running.process().clone());
-            Hub::start(&self.instance, &self.guest, cgroup, netns_of)?;
-        }
-        Ok(())
+        self.bring_up_hub(sink)
     }
 
     fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
-        let hub = self.living_hub()?;
-        let netns = hub.netns()?;
-        if let Some(network) = Network::find(&self.instance, netns) {
-            network.mend(&self.instance)?;
-        } else {
-            stage(sink, Stage::Network);
-            Network::set_up(&self.instance, &hub, netns, subnet)?;
-        }
-        Ok(())
+        self.bring_up_network(subnet, sink)
     }
 
     fn start(&self, boot: &Boot<'_>, sink: Sink<'_>) -> Result<(), Error> {
         let entry = self.known(boot.name)?;
+        let _turns = self.turns_for(&entry, boot)?;
         let hub = self.living_hub()?;
         stage(sink, Stage::Disks);
         self.end_lost(Some(boot.name))?;
@@ -264,7 +279,7 @@ impl Platform for Native {
             disks,
             folders: vec![Placement { from: self.instance.logs(), to: PathBuf::from(boot.logs) }],
             cgroup,
-            resolv_conf: resolv_conf(),
+            resolv_conf: resolver::resolv_conf(),
             sockets,
             services: boot.services.clone(),
             log: self.instance.log(boot.name),
@@ -290,8 +305,8 @@ impl Platform for Native {
         Ok(())
     }
 
-    fn shut_down(&self, deadline: Duration) -> Vec<Error> {
-        self.take_everything_down(deadline)
+    fn shut_down(&self, extent: Extent, deadline: Duration) -> Down {
+        self.take_down(extent, deadline)
     }
 
     fn unregister(&self, name: &str) -> Result<(), Error> {
@@ -312,72 +327,8 @@ impl Platform for Native {
     }
 }
 
-impl Native {
-    /// Every step is tried, whatever became of the one before.
-    fn take_everything_down(&self, deadline: Duration) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let mut note = |result: Result<(), Error>| errors.extend(result.err());
-        for running in Running::all(&self.instance) {
-            note(running.terminate(&self.instance, deadline).map_err(Error::from));
-        }
-        if let Ok(Some(hub)) = self.hub() {
-            for guid in self.storages() {
-                let image = disk::image(&self.instance, &guid);
-                note(hub.detach(&self.guest, &image, &guid).map_err(Error::from));
-            }
-        }
-        note(Network::take_down(&self.instance).map_err(Error::from));
-        if let Ok(Some(hub)) = self.hub() {
-            note(hub.stop(&self.instance).map_err(Error::from));
-        }
-        note(self.end_lost(None));
-        for guid in self.storages() {
-            let image = disk::image(&self.instance, &guid);
-            if image.exists() {
-                note(crate::hub::wait_free(&image).map_err(Error::from));
-            }
-        }
-        note(
-            cgroup::Host::detect()
-                .and_then(|host| host.remove(&self.instance.cgroup(), None))
-                .map_err(Error::from),
-        );
-        // What is left in the run folder names nothing that lives.
-        for left in
-            [self.instance.docker_socket(), self.instance.hub_record(), self.instance.network_record()]
-        {
-            let _ = fs::remove_file(left);
-        }
-        let _ = fs::remove_dir_all(self.instance.run().join("distros"));
-        let _ = fs::remove_dir(self.instance.run().join("hub"));
-        errors
-    }
-}
-
 fn stage(sink: Sink<'_>, stage: Stage) {
     sink(Event::Stage { stage, at_us: monotonic_us() });
-}
-
-/// The host's resolvers for the engine. A stub that listens on the host's loopback can't be reached from there: what
-/// the stub itself asks is taken then.
-fn resolv_conf() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let usable = |text: &str| -> Vec<String> {
-        let server = |line: &str| line.strip_prefix("nameserver").map(str::trim).map(str::to_owned);
-        let reachable = |address: &String| !address.starts_with("127.") && address != "::1";
-        text.lines().filter_map(server).filter(reachable).collect()
-    };
-    let mut servers = usable(&read("/etc/resolv.conf"));
-    if servers.is_empty() {
-        servers = usable(&read("/run/systemd/resolve/resolv.conf"));
-    }
-    let mut text = "# Written by Sampan at each start, from the resolvers of the host.\n".to_owned();
-    for server in servers {
-        text.push_str("nameserver ");
-        text.push_str(&server);
-        text.push('\n');
-    }
-    text
 }
 
 fn make_folder(path: &Path, mode: u32, group: Option<u32>) -> std::io::Result<()> {
@@ -388,3 +339,6 @@ fn make_folder(path: &Path, mode: u32, group: Option<u32>) -> std::io::Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
@@ -88,17 +89,54 @@ pub(crate) struct Store {
     instance: Instance,
     /// Held while the registry is read, changed and written, so that two operations never lose one another's change.
     turn: Mutex<()>,
+    /// What was read last, and of which file: a session does not wait for a file that did not change.
+    last: Mutex<Option<(Stamp, Arc<Registry>)>>,
+}
+
+/// Which file was read, and in which state. A file that is replaced has another inode, one that is edited another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self {
+            file: (meta.dev(), meta.ino()),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
 }
 
 impl Store {
     pub(crate) fn new(instance: Instance) -> Self {
-        Self { instance, turn: Mutex::new(()) }
+        Self { instance, turn: Mutex::new(()), last: Mutex::new(None) }
     }
 
-    /// The registry as it is now.
+    /// The registry as it is now, to be changed by the caller.
     pub(crate) fn load(&self) -> Result<Registry, StoreError> {
-        let _turn = self.turn();
-        self.read()
+        Ok(Registry::clone(&*self.current()?))
+    }
+
+    /// The registry as it is now. Takes one look at the file when that did not change.
+    pub(crate) fn current(&self) -> Result<Arc<Registry>, StoreError> {
+        // Before it is read: a change in between is seen the next time.
+        let stamp = Stamp::of(&self.instance.registry());
+        if let Some(stamp) = stamp
+            && let Some((of, registry)) = &*self.last()
+            && *of == stamp
+        {
+            return Ok(Arc::clone(registry));
+        }
+        let registry = Arc::new(self.read()?);
+        *self.last() = stamp.map(|stamp| (stamp, Arc::clone(&registry)));
+        Ok(registry)
     }
 
     /// Changes the registry: what `change` made of it is on the disk when this returns.
@@ -148,7 +186,11 @@ impl Store {
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Stamp, Arc<Registry>)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,7 +217,26 @@ mod tests {
         let half = half.as_slice();
         sampan_sys::fs::write_atomic(&path, half, 0o600).unwrap();
         assert!(matches!(store.begin(guid), Err(StoreError::Document { .. })));
+        assert!(matches!(store.load(), Err(StoreError::Document { .. })));
         assert_eq!(fs::read(&path).unwrap(), half);
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_read_again_and_what_did_is() {
+        let base = tempfile::tempdir().unwrap();
+        let store = store(base.path());
+        store.begin(Guid::from_random([7; 16])).unwrap();
+        let first = store.current().unwrap();
+        assert!(Arc::ptr_eq(&first, &store.current().unwrap()));
+        store.begin(Guid::from_random([8; 16])).unwrap();
+        assert_eq!(store.current().unwrap().unfinished.len(), 2);
+        // As an editor does it: the same file, the same length.
+        let path = store.instance.registry();
+        let text = fs::read_to_string(&path).unwrap().replace("08080808", "09090909");
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, text.as_bytes(), 0).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert!(store.current().unwrap().unfinished[1].to_string().starts_with("09090909"));
     }
 
     #[test]

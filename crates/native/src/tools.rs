@@ -55,7 +55,10 @@ impl ToolError {
 
     fn package(program: &str) -> Option<&'static str> {
         Some(match program {
-            "mke2fs" | "e2fsck" => "e2fsprogs",
+            "mke2fs" | "e2fsck" | "resize2fs" => "e2fsprogs",
+            "cp" | "rm" => "coreutils",
+            "curl" => "curl",
+            "qemu-img" => "qemu-utils",
             "nft" => "nftables",
             "ip" => "iproute2",
             "nsenter" => "util-linux",
@@ -64,6 +67,7 @@ impl ToolError {
             "zstd" => "zstd",
             "xz" => "xz-utils",
             "gzip" => "gzip",
+            "bzip2" => "bzip2",
             _ => return None,
         })
     }
@@ -137,6 +141,18 @@ impl Tool {
     /// Standard error goes to a file instead of into errors, for what lives on after this call.
     pub(crate) fn log_to(mut self, log: std::fs::File) -> Self {
         self.command.stderr(log);
+        self
+    }
+
+    /// Standard input is this file.
+    pub(crate) fn input_from(mut self, file: std::fs::File) -> Self {
+        self.command.stdin(file);
+        self
+    }
+
+    /// Standard output is this file; what running it returns is empty then.
+    pub(crate) fn output_to(mut self, file: std::fs::File) -> Self {
+        self.command.stdout(file);
         self
     }
 

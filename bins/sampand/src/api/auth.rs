@@ -30,7 +30,7 @@ pub(crate) async fn require_member(
     next: Next,
 ) -> Response {
     let Some(peer) = peer.0 else { return Failure::denied().into_response() };
-    if !is_member(peer) {
+    if !is_member(peer.uid(), peer.gid(), peer.pid()) {
         tracing::warn!(uid = peer.uid(), "refused: no member of the group {GROUP}");
         return Failure::denied().into_response();
     }
@@ -40,13 +40,14 @@ pub(crate) async fn require_member(
     next.run(request).await
 }
 
-fn is_member(peer: tokio::net::unix::UCred) -> bool {
-    if peer.uid() == 0 {
+/// Whether a process may use the service.
+pub(crate) fn is_member(uid: u32, gid: u32, pid: Option<i32>) -> bool {
+    if uid == 0 {
         return true;
     }
     let Some(group) = gid_of(GROUP) else { return false };
-    let status = peer.pid().and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
-    peer.gid() == group || status.is_some_and(|status| groups(&status).contains(&group))
+    let status = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    gid == group || status.is_some_and(|status| groups(&status).contains(&group))
 }
 
 /// The supplementary groups of a process (proc(5), `/proc/PID/status`).

@@ -3,20 +3,20 @@
 use std::time::{Duration, Instant};
 
 use sampan_model::api::{ErrorCode, Event};
-use sampan_model::distro::ENGINE;
+use sampan_model::distro::{ENGINE, is_internal};
 use sampan_model::engine::{EngineRequest, Stage};
 
 use super::{Engine, stage};
 use crate::error::Error;
-use crate::platform::Sink;
+use crate::platform::{Down, Extent, Sink};
 use crate::supervisor::Line;
 
 /// How long containers get by default, as dockerd's own shutdown allows them (10 s), and the daemons on top.
 pub const DEFAULT_STOP: Duration = Duration::from_secs(20);
 
 impl Engine {
-    /// Stops the engine, then everything of the instance but the service. Goes on after failures and reports all.
-    pub fn stop(&self, limit: Duration, sink: Sink<'_>) -> Vec<Error> {
+    /// Stops the engine, then everything else that `extent` says. Goes on after failures and reports all.
+    pub fn stop(&self, limit: Duration, extent: Extent, sink: Sink<'_>) -> Down {
         let mut errors = Vec::new();
         match self.take_down(limit, sink) {
             // Without a registry nobody knows which distribution is the engine's; all that run are ended below,
@@ -27,8 +27,15 @@ impl Engine {
             result => errors.extend(result.err()),
         }
         stage(sink, Stage::TakeDown);
-        errors.extend(self.platform.shut_down(limit));
-        errors
+        let mut down = self.platform.shut_down(extent, limit);
+        errors.append(&mut down.errors);
+        Down { errors, ..down }
+    }
+
+    /// Ends everything at once, without asking anybody to end.
+    pub fn kill(&self, sink: Sink<'_>) -> Down {
+        stage(sink, Stage::TakeDown);
+        self.platform.shut_down(Extent::Everything, Duration::ZERO)
     }
 
     /// Stops the engine and its distribution, in order within `limit`, then by force.
@@ -51,20 +58,34 @@ impl Engine {
         self.platform.terminate(ENGINE, left.max(Duration::from_secs(2)))
     }
 
-    /// Deletes the engine and all its data; with `all` whatever else the instance has, readable or not.
-    pub fn reset(&self, all: bool, sink: Sink<'_>) -> Result<(), Error> {
+    /// Deletes the engine and all its data; with `all` whatever else the instance has, readable or not. The user's
+    /// distributions that go on.
+    pub fn reset(&self, all: bool, sink: Sink<'_>) -> Result<Vec<String>, Error> {
         // Of a damaged registry there is nothing to save here: what runs was stopped by its own records.
         let matters = |error: &Error| !(all && error.code() == ErrorCode::State);
-        if let Some(error) = self.stop(DEFAULT_STOP, sink).into_iter().find(matters) {
+        let extent = if all { Extent::Everything } else { Extent::Engine };
+        let down = self.stop(DEFAULT_STOP, extent, sink);
+        if let Some(error) = down.errors.into_iter().find(matters) {
             return Err(error);
         }
         if all {
-            return self.platform.erase();
+            if !down.remaining.is_empty() {
+                let message = format!("{} is being worked on", down.remaining.join(", "));
+                return Err(Error::new(
+                    ErrorCode::Busy,
+                    message,
+                    Some("wait until that is done, then try again"),
+                ));
+            }
+            self.platform.erase()?;
+            return Ok(Vec::new());
         }
         self.platform.recover()?;
         for distribution in self.platform.distributions()? {
-            self.platform.unregister(&distribution.name)?;
+            if is_internal(&distribution.name) {
+                self.platform.unregister(&distribution.name)?;
+            }
         }
-        Ok(())
+        Ok(down.remaining)
     }
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use sampan_backend::platform::{Import, Keep, Sink};
 use sampan_backend::{Error, Explain};
 use sampan_model::api::ErrorCode;
-use sampan_model::distro::Guid;
+use sampan_model::distro::{Guid, is_internal};
 use sampan_model::instance::{RUN_BASE, STATE_BASE};
 use sampan_model::registry::{Entry, ImageRecord, Previous, Registry};
 
 use super::Native;
 use crate::hub::{Hub, wait_free};
-use crate::{disk, image};
+use crate::{disk, distros, image};
 
 /// Folder of files copied out of a root file system, in the storage's own folder.
 const FILES: &str = "files";
@@ -127,6 +127,12 @@ impl Native {
     /// Removes every file of the instance. In an order in which what was cut off is gone on with: first nothing is known
     /// any more, then nothing is there; the lock goes last, so that no other service begins in between.
     pub(super) fn erase_everything(&self) -> Result<(), Error> {
+        // Those of the user may be anywhere; without a registry nobody knows where.
+        if let Ok(registry) = self.store.load() {
+            for entry in registry.distributions.iter().filter(|entry| !is_internal(&entry.name)) {
+                distros::remove_storage(&self.instance, entry)?;
+            }
+        }
         let given_up = self.store.update(|registry| {
             let all = registry.known();
             *registry = Registry { unfinished: all, ..Registry::default() };
@@ -181,7 +187,7 @@ impl Native {
         import: &Import<'_>,
         sink: Sink<'_>,
     ) -> Result<(), Error> {
-        image::unpack(&self.guest, import.archive, image, mountpoint, sink)?;
+        image::unpack(&self.guest, import.archive, image, sink)?;
         let files = self.files(guid);
         image::copy_out(&self.guest, import.archive, image, mountpoint, &files, &import.files)?;
         Ok(())
@@ -252,7 +258,8 @@ fn remove_children(folder: &Path, kept: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn fresh_guid() -> Result<Guid, Error> {
+/// A new identity.
+pub(crate) fn fresh_guid() -> Result<Guid, Error> {
     let mut bytes = [0; 16];
     let random = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     if random != Ok(bytes.len()) {
@@ -262,5 +269,5 @@ fn fresh_guid() -> Result<Guid, Error> {
 }
 
 fn entry(guid: Guid, name: &str, image: Option<ImageRecord>) -> Entry {
-    Entry { guid, name: name.to_owned(), version: 2, image, previous: None }
+    Entry { image, ..Entry::new(guid, name, 2) }
 }

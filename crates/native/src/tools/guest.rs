@@ -1,17 +1,17 @@
 //! `sampan-guest`, which does the work in namespaces.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
-use sampan_model::guest::Answer;
+use sampan_model::guest::{Answer, ConfineSpec};
 use serde::Serialize;
 
 use super::{Tool, ToolError};
 
-/// Status of `with-image` for "what was written could not be kept: no room".
+/// Status of `confine` for "what was written could not be kept: no room".
 pub(crate) const NO_ROOM: i32 = 75;
 
 /// A verb of the guest that only sets something up may take this long, on the slowest disk.
@@ -26,6 +26,13 @@ pub(crate) enum GuestError {
     Refused { message: String, busy: bool },
     #[error("sampan-guest {verb} answered `{said}`")]
     Garbled { verb: String, said: String },
+}
+
+impl GuestError {
+    /// Whether the cause was that something still uses the object.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { busy: true, .. })
+    }
 }
 
 impl Explain for GuestError {
@@ -68,8 +75,19 @@ impl Guest {
         spec: &impl Serialize,
         log: Option<File>,
     ) -> Result<Answer, GuestError> {
+        self.ask_within(LIMIT, verb, spec, log)
+    }
+
+    /// As [`Guest::ask`], with another limit than the usual one.
+    pub(crate) fn ask_within(
+        &self,
+        limit: Duration,
+        verb: &str,
+        spec: &impl Serialize,
+        log: Option<File>,
+    ) -> Result<Answer, GuestError> {
         let text = serde_json::to_string(spec).expect("a spec is plain data");
-        let mut tool = Tool::at(&format!("sampan-guest {verb}"), self.path.clone(), LIMIT).arg(verb);
+        let mut tool = Tool::at(&format!("sampan-guest {verb}"), self.path.clone(), limit).arg(verb);
         if let Some(log) = log {
             tool = tool.log_to(log);
         }
@@ -81,13 +99,10 @@ impl Guest {
         }
     }
 
-    /// A command that sees an ext4 image mounted on `dir`, and nobody else does.
-    pub(crate) fn with_image(&self, image: &Path, dir: &Path, limit: Duration) -> Tool {
-        Tool::at("sampan-guest with-image", self.path.clone(), limit)
-            .arg("with-image")
-            .arg(image)
-            .arg(dir)
-            .arg("--")
+    /// A command that reaches nothing but the trees of `spec`, called `name` in messages. Its program is given by path.
+    pub(crate) fn confine(&self, name: &str, spec: &ConfineSpec, limit: Duration) -> Tool {
+        let spec = serde_json::to_string(spec).expect("a spec is plain data");
+        Tool::at(name, self.path.clone(), limit).arg("confine").arg(spec).arg("--")
     }
 
     /// A command whose every descendant ends with this process.

@@ -1,0 +1,159 @@
+//! Changing the largest size of a disk that nothing uses.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use sampan_backend::Explain;
+use sampan_model::api::ErrorCode;
+use sampan_model::size;
+
+use super::copy::dig_holes;
+use crate::tools::{Tool, ToolError};
+
+/// A file system that is being made smaller must not be stopped half way; this is for one that hangs.
+const LIMIT: Duration = Duration::from_hours(12);
+
+/// Sizes are multiples of this, the block size of ext4.
+const BLOCK: u64 = 4096;
+
+/// The largest part of e2fsck's exit status (e2fsck(8)) that means "sound now".
+const CORRECTED: i32 = 3;
+
+/// Why a disk did not get its size.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResizeError {
+    #[error("the disk {path} is in use")]
+    InUse { path: PathBuf },
+    #[error("cannot resize the disk {path}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the file system of {path} cannot be repaired")]
+    Damaged { path: PathBuf, source: ToolError },
+    #[error("what is in {path} takes more than {}", size::human(*bytes))]
+    TooSmall { path: PathBuf, bytes: u64, smallest: u64 },
+    #[error("cannot resize the file system of {path}")]
+    Tool { path: PathBuf, source: ToolError },
+}
+
+impl Explain for ResizeError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InUse { .. } => ErrorCode::Busy,
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                ErrorCode::DiskFull
+            }
+            Self::File { .. } | Self::Damaged { .. } | Self::TooSmall { .. } => ErrorCode::Failed,
+            Self::Tool { source, .. } => source.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooSmall { smallest, .. } => Some(format!("give it at least {}", size::human(*smallest))),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                Some("the file system that it lies on has no larger files: give it less".to_owned())
+            }
+            Self::Damaged { path, .. } => {
+                Some(format!("`e2fsck -f {}` asks what may be lost", path.display()))
+            }
+            Self::Tool { source, .. } => source.hint(),
+            Self::InUse { .. } | Self::File { .. } => None,
+        }
+    }
+}
+
+/// Makes the file system in `image` `bytes` large, and the image with it.
+pub(crate) fn resize(image: &Path, bytes: u64) -> Result<(), ResizeError> {
+    let path = || image.to_owned();
+    let failed = |source| ResizeError::File { path: path(), source };
+    let bytes = bytes - bytes % BLOCK;
+    let file = File::options().read(true).write(true).open(image).map_err(failed)?;
+    // The lock of loop devices, shared with the programs below: they go on when this service is killed.
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| ResizeError::InUse { path: path() })?;
+    let before = file.metadata().map_err(failed)?.len();
+    let run = |program: &str, args: &[&str]| {
+        let lock = file.try_clone().map_err(failed)?;
+        let tool = Tool::new(program, LIMIT).map_err(|source| ResizeError::Tool { path: path(), source })?;
+        Ok(tool.input_from(lock).args(args).arg(image))
+    };
+    match run("e2fsck", &["-f", "-y"])?.output() {
+        Err(ToolError::Failed { status, .. }) if status.code().is_some_and(|code| code <= CORRECTED) => {}
+        Err(source @ ToolError::Failed { .. }) => return Err(ResizeError::Damaged { path: path(), source }),
+        Err(source) => return Err(ResizeError::Tool { path: path(), source }),
+        Ok(_) => {}
+    }
+    if bytes > before {
+        file.set_len(bytes).map_err(failed)?;
+    }
+    let resized = run("resize2fs", &[])?.arg(format!("{}K", bytes / 1024)).output();
+    if let Err(source) = resized {
+        let _ = file.set_len(before);
+        let smallest = run("resize2fs", &["-P"])?.output().ok().and_then(|said| smallest(&said));
+        return Err(match smallest {
+            Some(smallest) if smallest > bytes => ResizeError::TooSmall { path: path(), bytes, smallest },
+            _ => ResizeError::Tool { path: path(), source },
+        });
+    }
+    if bytes < before {
+        file.set_len(bytes).map_err(failed)?;
+        // The journal moved, and was written out in its new place.
+        dig_holes(&file).map_err(failed)?;
+    }
+    file.sync_all().map_err(failed)
+}
+
+/// The size that resize2fs estimates, in bytes.
+fn smallest(said: &str) -> Option<u64> {
+    said.lines()
+        .find_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok())
+        .map(|blocks| blocks * BLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::disk::format;
+
+    /// Size of the file system in the image, in bytes (`s_blocks_count_lo`, ext4's documentation of its superblock).
+    fn size_of(image: &Path) -> u64 {
+        use std::os::unix::fs::FileExt;
+        let mut blocks = [0; 4];
+        File::open(image).unwrap().read_exact_at(&mut blocks, 1024 + 4).unwrap();
+        u64::from(u32::from_le_bytes(blocks)) * BLOCK
+    }
+
+    #[test]
+    fn larger_smaller_and_too_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("ext4.img");
+        drop(format(&image, 4 << 30).unwrap());
+        for bytes in [10 << 30, (5 << 30) + 4097] {
+            resize(&image, bytes).unwrap();
+            let file = image.metadata().unwrap();
+            assert_eq!(file.len(), bytes - bytes % BLOCK);
+            // A last group that is too small for its own tables is left out.
+            assert!(size_of(&image) <= file.len() && file.len() - size_of(&image) < 1 << 20);
+            assert!(file.blocks() * 512 < 64 << 20, "it stays sparse: {}", file.blocks() * 512);
+        }
+        let error = resize(&image, 1 << 20).unwrap_err();
+        assert!(matches!(error, ResizeError::TooSmall { smallest, .. } if smallest > 1 << 20), "{error:?}");
+        assert_eq!(image.metadata().unwrap().len(), (5 << 30) + BLOCK, "it is as it was");
+        let _held = File::open(&image)
+            .map(|file| flock(&file, FlockOperation::LockExclusive).map(|()| file))
+            .unwrap();
+        assert!(matches!(resize(&image, 6 << 30), Err(ResizeError::InUse { .. })));
+    }
+
+    #[test]
+    fn what_is_no_file_system_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("ext4.img");
+        super::super::new_file(&image).unwrap().set_len(1 << 30).unwrap();
+        assert!(matches!(resize(&image, 2 << 30), Err(ResizeError::Damaged { .. })));
+        assert_eq!((image.metadata().unwrap().len(), image.metadata().unwrap().blocks()), (1 << 30, 0));
+    }
+}

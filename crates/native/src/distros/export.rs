@@ -1,0 +1,143 @@
+//! Writing a distribution to a file.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use sampan_backend::error::chain;
+use sampan_model::registry::Entry;
+use sampan_model::wsl::error::{Code, Failure};
+use sampan_model::wsl::message;
+use sampan_model::wsl::service::{Format, Reply};
+
+use super::failure::failure;
+use super::progress::Progress;
+use super::storage::{Storage, cannot};
+use super::turns::Doing;
+use super::{Distros, Tell, guard};
+use crate::archive::{self, ArchiveError, Filter};
+use crate::disk::copy::copy;
+use crate::disk::virtual_disk::{self, DiskFormat};
+use crate::tools::ToolError;
+
+/// A large distribution, strongly compressed, into a pipe that is read slowly.
+const LIMIT: Duration = Duration::from_hours(24);
+
+impl Distros {
+    /// Writes a distribution, which ends for it, to a file or pipe that is empty. `file_name`: what the client calls it.
+    pub(super) fn export(
+        &self,
+        name: &str,
+        format: Format,
+        file: OwnedFd,
+        file_name: &str,
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        let entry = self.find_whole(name)?;
+        guard::stopped(&entry.name, self.engine_runs()?)?;
+        let file = File::from(file);
+        let regular = file.metadata().is_ok_and(|meta| meta.is_file());
+        let disk = match format {
+            Format::Vhd if entry.version == 1 => return Err(Failure::new(Code::Wsl2Needed)),
+            Format::Vhd if !regular => {
+                return Err(not_exported_because("A disk cannot go through a pipe.").hint("give a file"));
+            }
+            Format::Vhd => {
+                Some(DiskFormat::of_name(file_name).ok_or_else(|| Failure::wrong_extension(".vhdx"))?)
+            }
+            Format::Tar | Format::TarGz | Format::TarXz => None,
+        };
+        let _turn = self.turns.take(entry.guid, Doing::Exporting)?;
+        self.ensure_stopped(&entry)?;
+        let output = file.try_clone().map_err(|error| not_written(file_name, &error))?;
+        let progress = Progress::new(tell, message::progress::EXPORTING);
+        let written = match disk {
+            Some(format) => self.write_disk(&entry, format, output, file_name, &progress),
+            None => self.write_archive(&entry, filter(format), output, file_name, &progress, tell),
+        };
+        let kept = written.and_then(|()| match file.sync_all() {
+            Err(error) if regular => Err(not_written(file_name, &error)),
+            _ => Ok(()),
+        });
+        kept.inspect_err(|_| {
+            // Half an archive is none.
+            let _ = file.set_len(0);
+        })
+    }
+
+    fn write_archive(
+        &self,
+        entry: &Entry,
+        filter: Filter,
+        output: File,
+        file_name: &str,
+        progress: &Progress<'_>,
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        let storage = Storage::of(&self.native.instance, entry);
+        let total = storage.used_bytes()?;
+        let told = |bytes| progress.told(bytes, total);
+        let packed = archive::pack(&self.native.guest, storage.root(), filter, output, LIMIT, &told);
+        for complaint in packed.map_err(|error| not_exported(error, file_name))? {
+            tell(Reply::Warning { message: format!("{}: {complaint}", entry.name) });
+        }
+        Ok(())
+    }
+
+    fn write_disk(
+        &self,
+        entry: &Entry,
+        format: DiskFormat,
+        output: File,
+        file_name: &str,
+        progress: &Progress<'_>,
+    ) -> Result<(), Failure> {
+        let storage = Storage::of(&self.native.instance, entry);
+        // A damaged disk is not handed on as a good one.
+        storage.used_bytes()?;
+        let image = storage.path();
+        if format != DiskFormat::Raw {
+            let written = virtual_disk::export(&self.native.guest, &image, format, output);
+            return written.map_err(|error| not_exported(error.into(), file_name));
+        }
+        let from = File::open(&image).map_err(|error| cannot("read", &image, &error))?;
+        let total = from.metadata().map_or(0, |meta| meta.len());
+        copy(&from, &output, &|done| progress.told(done, total))
+            .map_err(|error| not_written(file_name, &error))
+    }
+}
+
+fn filter(format: Format) -> Filter {
+    match format {
+        Format::TarGz => Filter::Gzip,
+        Format::TarXz => Filter::Xz,
+        Format::Tar | Format::Vhd => Filter::None,
+    }
+}
+
+fn not_exported(error: ArchiveError, file_name: &str) -> Failure {
+    // Of a disk that takes the beginning of a record and not its end, tar says no more than that.
+    let cut_short = |stderr: &[String]| stderr.iter().any(|line| line.contains("Wrote only"));
+    match error {
+        error if error.is_disk_full() => full(file_name),
+        ArchiveError::Tool(ToolError::Failed { stderr, .. }) if cut_short(&stderr) => full(file_name),
+        ArchiveError::Tool(ToolError::Failed { stderr, .. }) => not_exported_because(&stderr.join("\n")),
+        ArchiveError::Tool(error) => failure(error),
+        error => not_exported_because(&chain(&error)),
+    }
+}
+
+fn not_exported_because(why: &str) -> Failure {
+    Failure::new(Code::ExportFailed).with_message(format!("{}\n{why}", Code::ExportFailed.text()))
+}
+
+fn not_written(file_name: &str, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return full(file_name);
+    }
+    not_exported_because(&format!("Cannot write {file_name}: {error}"))
+}
+
+fn full(file_name: &str) -> Failure {
+    Failure::new(Code::DiskFull).hint(format!("free some space on the disk of {file_name}"))
+}

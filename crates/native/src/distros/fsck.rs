@@ -1,0 +1,109 @@
+//! Whether the file system of a disk needs repair, and repairing what can be repaired without asking anybody.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::tools::{Tool, ToolError};
+
+/// Where the superblock of ext4 begins, and its magic number and state in it, in bytes (Linux,
+/// `Documentation/filesystems/ext4/super.rst`: `s_magic` at 0x38, `s_state` at 0x3a).
+const SUPERBLOCK: u64 = 1024;
+const MAGIC_AND_STATE: u64 = SUPERBLOCK + 0x38;
+const MAGIC: [u8; 2] = [0x53, 0xef];
+/// Bit of `s_state`: the kernel met errors in it.
+const ERRORS: u8 = 0x2;
+
+/// A large disk takes minutes; one that takes longer than this needs somebody to look at it.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// Bits of the exit status of e2fsck(8).
+const CORRECTED: i32 = 1 | 2;
+
+/// What became of a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repair {
+    /// There was nothing to repair.
+    Sound,
+    /// It is sound now.
+    Done,
+    /// Somebody has to decide what may be lost.
+    Impossible,
+}
+
+/// Whether the superblock says that the file system has errors.
+pub(super) fn has_errors(image: &Path) -> std::io::Result<bool> {
+    let mut bytes = [0; 4];
+    File::open(image)?.read_exact_at(&mut bytes, MAGIC_AND_STATE)?;
+    Ok(bytes[..2] == MAGIC && bytes[2] & ERRORS != 0)
+}
+
+/// Repairs what is safe to repair (`e2fsck -p`). The image must not be in use.
+pub(super) fn repair(image: &Path) -> Result<Repair, ToolError> {
+    const PROGRAM: &str = "e2fsck";
+    // The lock of an attached image. The program has it as its standard input: should this process die, nobody attaches the
+    // image before the program has ended.
+    let locked = || {
+        let file = File::open(image)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
+    };
+    let lock = locked().map_err(|source| ToolError::Start { program: PROGRAM.to_owned(), source })?;
+    match Tool::new(PROGRAM, LIMIT)?.arg("-p").arg(image).input_from(lock).output() {
+        Ok(_) => Ok(Repair::Sound),
+        Err(ToolError::Failed { status, .. }) => Ok(match status.code() {
+            Some(code) if code != 0 && code & !CORRECTED == 0 => Repair::Done,
+            _ => Repair::Impossible,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn disk(folder: &Path) -> PathBuf {
+        let image = folder.join("disk");
+        File::create(&image).unwrap().set_len(8 << 20).unwrap();
+        Tool::new("mke2fs", LIMIT).unwrap().args(["-q", "-F", "-t", "ext4"]).arg(&image).output().unwrap();
+        image
+    }
+
+    /// Does to a file system what a broken disk would, checksums in order.
+    fn damage(image: &Path, request: &str) {
+        Tool::new("debugfs", LIMIT).unwrap().args(["-w", "-R", request]).arg(image).output().unwrap();
+    }
+
+    #[test]
+    fn what_is_safe_is_repaired_and_the_rest_is_for_people() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = disk(folder.path());
+        assert!(!has_errors(&image).unwrap());
+        assert_eq!(repair(&image).unwrap(), Repair::Sound);
+        // The kernel met errors: 1 is "unmounted cleanly".
+        damage(&image, "ssv state 3");
+        assert!(has_errors(&image).unwrap());
+        damage(&image, "sif <2> links_count 9");
+        assert_eq!(repair(&image).unwrap(), Repair::Done);
+        assert!(!has_errors(&image).unwrap());
+        damage(&image, "ssv state 3");
+        damage(&image, "sif <2> mode 0");
+        assert_eq!(repair(&image).unwrap(), Repair::Impossible);
+        assert!(has_errors(&image).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_file_system_any_more_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("disk");
+        File::create(&image).unwrap().set_len(8 << 20).unwrap();
+        assert!(!has_errors(&image).unwrap());
+        assert_eq!(repair(&image).unwrap(), Repair::Impossible);
+        assert!(std::fs::read(&image).unwrap().iter().all(|byte| *byte == 0), "nothing is written");
+        assert!(has_errors(Path::new("/no/such/disk")).is_err());
+    }
+}

@@ -1,0 +1,311 @@
+//! Making a distribution of an archive or a disk.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use sampan_backend::error::chain;
+use sampan_model::config::distribution::DistributionConf;
+use sampan_model::registry::{Entry, Leftover, Phase, Registry};
+use sampan_model::size;
+use sampan_model::wsl::error::{Code, Context, Failure};
+use sampan_model::wsl::message;
+use sampan_model::wsl::service::Reply;
+use sampan_model::wsl::value::is_distribution_name;
+
+use super::defaults::VERSION;
+use super::failure::failure;
+use super::probe::Probe;
+use super::progress::Progress;
+use super::storage::{Place, Storage, cannot};
+use super::turns::Doing;
+use super::{Distros, Tell, guard};
+use crate::archive::{Archive, ArchiveError};
+use crate::disk;
+use crate::disk::virtual_disk::{self, DiskFormat};
+use crate::platform::fresh_guid;
+use crate::tools::ToolError;
+use crate::wslconfig::HostConfig;
+
+/// An archive that comes through a pipe takes as long as whoever writes it.
+const LIMIT: Duration = Duration::from_hours(12);
+
+/// With so much room left it is not the disk of the host that is full.
+const PLENTY: u64 = 64 << 20;
+
+/// A folder that the user chose, and one of ours.
+const PUBLIC: u32 = 0o755;
+const OWN: u32 = 0o700;
+
+/// What a distribution is made of, and how.
+pub(super) struct Import<'a> {
+    /// Its name; none: the one that the image gives itself.
+    pub(super) name: Option<&'a str>,
+    /// Folder for its storage; none: one of our own.
+    pub(super) location: Option<&'a Path>,
+    /// 1 or 2; none: the version of new distributions.
+    pub(super) version: Option<u8>,
+    /// The file is a disk, not an archive.
+    pub(super) vhd: bool,
+    /// The file; a pipe will do for an archive.
+    pub(super) file: OwnedFd,
+    /// What the client calls the file.
+    pub(super) source: &'a str,
+    /// The largest size of its disk; none: what `.wslconfig` says.
+    pub(super) size_bytes: Option<u64>,
+    /// Its first shell runs the image's first-run command.
+    pub(super) first_run: bool,
+}
+
+/// What is in the file.
+enum Content {
+    Archive(Archive),
+    Disk(File, DiskFormat),
+}
+
+impl Distros {
+    /// Makes a distribution; what is in the registry about it afterwards.
+    pub(super) fn import(&self, import: Import<'_>, tell: Tell<'_>) -> Result<Entry, Failure> {
+        self.try_import(import, tell).map_err(|failure| failure.in_context(Context::RegisterDistro))
+    }
+
+    /// Registers a disk where it is. One in a format of other machines is converted beside it, and stays.
+    pub(super) fn import_in_place(&self, name: &str, path: &Path, tell: Tell<'_>) -> Result<Entry, Failure> {
+        self.try_import_in_place(name, path, tell)
+            .map_err(|failure| failure.in_context(Context::RegisterDistro))
+    }
+
+    fn try_import(&self, import: Import<'_>, tell: Tell<'_>) -> Result<Entry, Failure> {
+        let registry = self.native.store.current().map_err(failure)?;
+        let version = match (import.vhd, import.version) {
+            (true, Some(1)) => return Err(Failure::new(Code::Wsl2Needed)),
+            (true, _) => 2,
+            (false, version) => version.or(registry.default_version).unwrap_or(VERSION),
+        };
+        if !matches!(version, 1 | 2) {
+            return Err(Failure::new(Code::InvalidArg));
+        }
+        if let Some(name) = import.name {
+            require_name(&registry, name)?;
+        }
+        let (guid, instance) = (fresh_guid().map_err(failure)?, &self.native.instance);
+        let name = import.name.map_or_else(|| guid.to_string(), str::to_owned);
+        let mut entry = Entry {
+            phase: Phase::Installing,
+            first_run: import.first_run,
+            ..Entry::new(guid, &name, version)
+        };
+        let place = match import.location {
+            Some(location) => Place::chosen(location)?,
+            None => Place::own(instance, &entry),
+        };
+        entry.base = import.location.map(|_| place.folder.clone());
+        entry.leftover = Some(Leftover::Folder { folder: place.folder.clone(), made: place.missing });
+        let storage = Storage::of(instance, &entry);
+        place.require_unused(instance, &registry, &entry)?;
+        storage.require_free()?;
+        let size = import.size_bytes.unwrap_or_else(|| HostConfig::read().values.default_vhd_size);
+        let content = if import.vhd {
+            let (file, format) = disk_in(import.file.into())?;
+            Content::Disk(file, format)
+        } else {
+            let opened = Archive::open(import.file.into());
+            Content::Archive(opened.map_err(|error| not_imported(error, &storage, size))?)
+        };
+
+        let _turn = self.turns.take(guid, Doing::Installing)?;
+        self.register(&entry, &place)?;
+        let progress = Progress::new(tell, message::progress::IMPORTING);
+        let warn = |complaint| tell(Reply::Warning { message: format!("{}: {complaint}", import.source) });
+        place
+            .make(if entry.base.is_some() { PUBLIC } else { OWN })
+            .and_then(|()| match content {
+                Content::Archive(archive) => self.unpack(archive, &storage, size, &progress, &warn),
+                Content::Disk(file, format) => self.copy_disk(file, format, &storage, &progress),
+            })
+            .and_then(|()| storage.probe())
+            .and_then(|probe| self.finish(&entry, import.name, &probe))
+            .map_err(|failure| self.undo(&entry, failure))
+    }
+
+    fn try_import_in_place(&self, name: &str, path: &Path, tell: Tell<'_>) -> Result<Entry, Failure> {
+        let registry = self.native.store.current().map_err(failure)?;
+        require_name(&registry, name)?;
+        if !path.is_absolute() {
+            return Err(Failure::new(Code::InvalidArg));
+        }
+        let path = path.canonicalize().map_err(|error| cannot("open", path, &error))?;
+        let (Some(folder), Some(file_name)) = (path.parent(), path.file_name().and_then(|it| it.to_str()))
+        else {
+            return Err(Failure::new(Code::InvalidArg));
+        };
+        let (file, format) = disk_in(open_regular(&path)?)?;
+        let (guid, instance) = (fresh_guid().map_err(failure)?, &self.native.instance);
+        let mut entry = Entry { base: Some(folder.to_owned()), ..Entry::new(guid, name, 2) };
+        let place = Place { folder: folder.to_owned(), missing: false };
+        place.require_unused(instance, &registry, &entry)?;
+        let _turn = self.turns.take(guid, Doing::Installing)?;
+        if format == DiskFormat::Raw {
+            entry.disk = Some(file_name.to_owned()).filter(|name| name != disk::IMAGE);
+            // Registered as it is, or not at all: nothing is made that could be left.
+            Storage::of(instance, &entry).probe()?.note(&mut entry);
+            self.register(&entry, &place)?;
+            return Ok(entry);
+        }
+        let storage = Storage::of(instance, &entry);
+        storage.require_free()?;
+        entry.phase = Phase::Installing;
+        entry.leftover = Some(Leftover::Folder { folder: folder.to_owned(), made: false });
+        self.register(&entry, &place)?;
+        let progress = Progress::new(tell, message::progress::IMPORTING);
+        self.copy_disk(file, format, &storage, &progress)
+            .and_then(|()| storage.probe())
+            .and_then(|probe| self.finish(&entry, Some(name), &probe))
+            .map_err(|failure| self.undo(&entry, failure))
+    }
+
+    /// Writes down what is about to be made, unless somebody was faster with the name or the folder.
+    fn register(&self, entry: &Entry, place: &Place) -> Result<(), Failure> {
+        let instance = &self.native.instance;
+        let registered = self.native.store.update(|registry| {
+            require_name(registry, &entry.name)?;
+            place.require_unused(instance, registry, entry)?;
+            registry.distributions.push(entry.clone());
+            registry.settle_default();
+            Ok(())
+        });
+        registered.map_err(failure)?
+    }
+
+    fn unpack(
+        &self,
+        archive: Archive,
+        storage: &Storage,
+        size: u64,
+        progress: &Progress<'_>,
+        warn: &dyn Fn(String),
+    ) -> Result<(), Failure> {
+        storage.create(size)?;
+        let told = |permille: u16| progress.told(u64::from(permille), 1000);
+        let unpacked = archive.unpack(&self.native.guest, storage.root(), LIMIT, &told);
+        unpacked.map_err(|error| not_imported(error, storage, size))?.into_iter().for_each(warn);
+        Ok(())
+    }
+
+    /// Makes the disk of another one.
+    fn copy_disk(
+        &self,
+        from: File,
+        format: DiskFormat,
+        storage: &Storage,
+        progress: &Progress<'_>,
+    ) -> Result<(), Failure> {
+        let path = storage.path();
+        let to = storage.create_empty()?;
+        if format == DiskFormat::Raw {
+            let total = from.metadata().map_or(0, |meta| meta.len());
+            let copied = disk::copy::copy(&from, &to, &|done| progress.told(done, total));
+            copied.map_err(|error| cannot("write", &path, &error))?;
+        } else {
+            virtual_disk::import(&self.native.guest, from, format, storage.folder(), storage.disk())
+                .map_err(|error| {
+                    not_imported(error.into(), storage, to.metadata().map_or(0, |meta| meta.len()))
+                })?;
+        }
+        disk::settle(&to, storage.folder()).map_err(|error| cannot("write", &path, &error))
+    }
+
+    /// Takes it into use under the name that the user or the image chose.
+    fn finish(&self, entry: &Entry, name: Option<&str>, probe: &Probe) -> Result<Entry, Failure> {
+        let own = DistributionConf::parse(&probe.distribution_conf).config.oobe.default_name;
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => own.ok_or_else(|| Failure::new(Code::DistributionNameNeeded))?,
+        };
+        let finished = self.native.store.update(|registry| {
+            if registry.find(&name).is_none_or(|other| other.guid != entry.guid) {
+                require_name(registry, &name)?;
+            }
+            let found = registry.distributions.iter_mut().find(|other| other.guid == entry.guid);
+            let found = found.ok_or_else(|| Failure::new(Code::DistroNotFound))?;
+            found.name = name;
+            found.phase = Phase::Installed;
+            found.leftover = None;
+            probe.note(found);
+            let finished = found.clone();
+            registry.settle_default();
+            Ok(finished)
+        });
+        finished.map_err(failure)?
+    }
+
+    /// Removes what was made of a distribution that could not be finished. What can't be removed now is removed when the
+    /// service starts.
+    fn undo(&self, entry: &Entry, failure: Failure) -> Failure {
+        // What is in the way is somebody else's.
+        if failure.code == Code::FileExists || self.discard(entry).is_ok() {
+            let _ = self.forget(entry);
+        }
+        failure
+    }
+}
+
+/// The disk in a file, which must be one.
+fn disk_in(file: File) -> Result<(File, DiskFormat), Failure> {
+    match file.metadata().map(|meta| meta.is_file()) {
+        Ok(true) => match DiskFormat::of(&file) {
+            Ok(format) => Ok((file, format)),
+            Err(error) => Err(not_imported_because(&format!("The disk cannot be read: {error}"))),
+        },
+        _ => Err(not_imported_because("A disk cannot come through a pipe.").hint("give it as a file")),
+    }
+}
+
+/// A file for reading. Looked at before it is opened: opening a pipe waits for ever.
+fn open_regular(path: &Path) -> Result<File, Failure> {
+    let meta = std::fs::metadata(path).map_err(|error| cannot("open", path, &error))?;
+    if !meta.is_file() {
+        let message = format!("{} is no file.", path.display());
+        return Err(Failure::new(Code::InvalidArg).with_message(message));
+    }
+    File::open(path).map_err(|error| cannot("open", path, &error))
+}
+
+/// An error unless a new distribution may be called `name`.
+pub(super) fn require_name(registry: &Registry, name: &str) -> Result<(), Failure> {
+    if !is_distribution_name(name) {
+        return Err(Failure::invalid_name(name));
+    }
+    guard::new_name(name)?;
+    if registry.find(name).is_some() { Err(Failure::name_taken()) } else { Ok(()) }
+}
+
+fn not_imported(error: ArchiveError, storage: &Storage, size: u64) -> Failure {
+    if error.is_disk_full() {
+        return no_room(storage, storage.is_disk().then_some(size));
+    }
+    match error {
+        ArchiveError::Tool(ToolError::Failed { stderr, .. }) => not_imported_because(&stderr.join("\n")),
+        error @ (ArchiveError::NoArchive | ArchiveError::Read(_)) => {
+            not_imported_because(&format!("The file cannot be used: {}", chain(&error)))
+        }
+        ArchiveError::Tool(error) => failure(error),
+    }
+}
+
+fn not_imported_because(why: &str) -> Failure {
+    Failure::new(Code::ImportFailed).with_message(format!("{}\n{why}", Code::ImportFailed.text()))
+}
+
+/// The disk of the host is full, or the new one, which may grow to `size` bytes.
+pub(super) fn no_room(storage: &Storage, size: Option<u64>) -> Failure {
+    let folder = storage.folder();
+    let free = sampan_sys::fs::free_space(folder).unwrap_or(0);
+    Failure::new(Code::DiskFull).hint(match size {
+        Some(size) if free > PLENTY => {
+            format!("give it more than {}: `wsl2.defaultVhdSize` in .wslconfig", size::human(size))
+        }
+        _ => format!("free some space: the disk of {} has {} left", folder.display(), size::human(free)),
+    })
+}

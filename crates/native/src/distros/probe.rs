@@ -1,0 +1,148 @@
+//! What a root file system is: whether there is a Linux in it, and which.
+//!
+//! It may be anybody's: every path is resolved with it as the root, and nothing but regular files is opened.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use rustix::fs::FileType;
+use sampan_model::registry::Entry;
+use sampan_model::wsl::error::{Code, Failure};
+use sampan_model::wsl::os_release::Release;
+use sampan_sys::fs::{OFlags, open_in_root};
+
+/// Files that are larger than this, in bytes, are not what they are called.
+const LARGEST: u64 = 64 << 10;
+
+/// A flavour or version of more bytes is none.
+const LONGEST: usize = 128;
+
+/// What was found in a root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Probe {
+    /// By its `os-release`.
+    pub(super) release: Release,
+    /// Its `/etc/wsl-distribution.conf`, if it has one.
+    pub(super) distribution_conf: Vec<u8>,
+}
+
+impl Probe {
+    /// Looks at the root file system that the folder `root` is.
+    pub(super) fn of(root: impl AsFd) -> Result<Self, Failure> {
+        let root = root.as_fd();
+        let is = |path: &str, kind: FileType| {
+            let found = open_in_root(root, Path::new(path), OFlags::PATH);
+            found
+                .ok()
+                .and_then(|file| rustix::fs::fstat(&file).ok())
+                .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind)
+        };
+        if !is("etc", FileType::Directory) && !is("bin/sh", FileType::RegularFile) {
+            return Err(Failure::new(Code::NotALinuxDistro));
+        }
+        let text = read(root, "etc/os-release").unwrap_or_default();
+        let Release { flavor, version } = Release::probe(&String::from_utf8_lossy(&text));
+        let short = |text: &String| text.len() <= LONGEST;
+        Ok(Self {
+            release: Release { flavor: flavor.filter(short), version: version.filter(short) },
+            distribution_conf: read(root, "etc/wsl-distribution.conf").unwrap_or_default(),
+        })
+    }
+
+    /// Takes what was found into the registry; what was not found stays as it was.
+    pub(super) fn note(&self, entry: &mut Entry) {
+        let before = Release { flavor: entry.flavor.take(), version: entry.os_version.take() };
+        let Release { flavor, version } = before.updated(self.release.clone());
+        (entry.flavor, entry.os_version) = (flavor, version);
+    }
+}
+
+/// A small regular file of a root file system.
+fn read(root: impl AsFd, path: &str) -> Option<Vec<u8>> {
+    // Looked at before it is opened: opening a device acts on the host, opening a pipe waits for ever.
+    let seen = File::from(open_in_root(root, Path::new(path), OFlags::PATH).ok()?);
+    let meta = seen.metadata().ok()?;
+    if !meta.is_file() || meta.len() > LARGEST {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(format!("/proc/self/fd/{}", seen.as_raw_fd())).ok()?;
+    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, Mode, mknodat};
+    use sampan_model::distro::Guid;
+
+    use super::*;
+
+    fn probe(folder: &Path) -> Result<Probe, Code> {
+        Probe::of(File::open(folder).unwrap()).map_err(|failure| failure.code)
+    }
+
+    fn write(path: &Path, text: &[u8]) {
+        sampan_sys::fs::write_atomic(path, text, 0o644).unwrap();
+    }
+
+    #[test]
+    fn i17_i20_a_linux_has_etc_or_a_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(probe(root), Err(Code::NotALinuxDistro));
+        write(&root.join("etc"), b"a file is no folder");
+        assert_eq!(probe(root), Err(Code::NotALinuxDistro));
+        fs::remove_file(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        symlink("/usr/bin", root.join("bin")).unwrap();
+        // The host has one there; the root has none.
+        assert_eq!(probe(root), Err(Code::NotALinuxDistro));
+        write(&root.join("usr/bin/dash"), b"");
+        symlink("dash", root.join("usr/bin/sh")).unwrap();
+        assert_eq!(probe(root), Ok(Probe::default()));
+        fs::remove_file(root.join("bin")).unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        assert_eq!(probe(root), Ok(Probe::default()));
+    }
+
+    #[test]
+    fn links_stay_inside_and_only_small_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let (root, etc) = (folder.path(), folder.path().join("etc"));
+        fs::create_dir(&etc).unwrap();
+        let release = etc.join("os-release");
+        write(&outside.path().join("os-release"), b"ID=host\n");
+        symlink(outside.path().join("os-release"), &release).unwrap();
+        assert_eq!(probe(root), Ok(Probe::default()), "not the host's");
+        fs::remove_file(&release).unwrap();
+        mknodat(CWD, &release, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert_eq!(probe(root), Ok(Probe::default()), "a pipe is not waited for");
+        fs::remove_file(&release).unwrap();
+        write(&release, &[&b"ID="[..], &vec![b'a'; 1 << 20]].concat());
+        assert_eq!(probe(root), Ok(Probe::default()));
+        write(&release, &[&b"VERSION_ID=13\nID="[..], &vec![b'a'; 1000]].concat());
+        assert_eq!(probe(root).unwrap().release.version.as_deref(), Some("13"));
+        assert_eq!(probe(root).unwrap().release.flavor, None);
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        write(&root.join("usr/lib/os-release"), b"ID=debian\nVERSION_ID=\"13\"\n");
+        fs::remove_file(&release).unwrap();
+        symlink("../usr/lib/os-release", &release).unwrap();
+        assert_eq!(probe(root).unwrap().release.flavor.as_deref(), Some("debian"));
+    }
+
+    #[test]
+    fn o14_what_is_not_found_stays_as_it_was() {
+        let mut entry = Entry::new(Guid::NIL, "a", 2);
+        entry.flavor = Some("debian".to_owned());
+        let release = Release { flavor: None, version: Some("13".to_owned()) };
+        Probe { release, distribution_conf: Vec::new() }.note(&mut entry);
+        assert_eq!((entry.flavor.as_deref(), entry.os_version.as_deref()), (Some("debian"), Some("13")));
+    }
+}

@@ -1,0 +1,48 @@
+//! The size of a distribution's disk, and whether it gives back what is deleted.
+
+use sampan_model::wsl::error::{Code, Failure};
+
+use super::failure::failure;
+use super::storage::Storage;
+use super::turns::Doing;
+use super::{Distros, guard};
+use crate::disk::resize::{ResizeError, resize};
+
+impl Distros {
+    /// Changes how large the disk of a stopped distribution may grow.
+    pub(super) fn resize(&self, name: &str, bytes: u64) -> Result<(), Failure> {
+        let entry = self.find_whole(name)?;
+        if entry.version != 2 {
+            return Err(Failure::new(Code::Wsl2Needed));
+        }
+        guard::stopped(&entry.name, self.engine_runs()?)?;
+        let _turn = self.turns.take(entry.guid, Doing::Converting)?;
+        self.require_stopped(&entry)?;
+        let image = Storage::of(&self.native.instance, &entry).path();
+        resize(&image, bytes).map_err(|error| match error {
+            ResizeError::InUse { .. } => Failure::new(Code::DistroNotStopped),
+            error => not_resized(failure(error)),
+        })
+    }
+
+    /// Disks are always sparse, and what is deleted in them goes back to the host at once.
+    pub(super) fn set_sparse(&self, name: &str, sparse: bool) -> Result<(), Failure> {
+        let entry = self.find_whole(name)?;
+        if entry.version != 2 {
+            return Err(Failure::new(Code::Wsl2Needed));
+        }
+        let _turn = self.turns.take(entry.guid, Doing::Briefly)?;
+        if sparse {
+            return Ok(());
+        }
+        let message = "Disks of distributions are always sparse here: what is deleted in one goes back to the host at \
+                       once, and nothing that is kept is at risk by it.";
+        Err(Failure::new(Code::NotImplemented).with_message(message))
+    }
+}
+
+fn not_resized(error: Failure) -> Failure {
+    let resized = Failure::disk_not_resized();
+    let message = format!("{}\n{}", resized.message, error.message);
+    Failure { code: error.code, hint: error.hint, ..resized.with_message(message) }
+}

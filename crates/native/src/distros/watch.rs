@@ -1,0 +1,129 @@
+//! The end of users' distributions: brought about, seen, and cleared up after.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sampan_backend::Error;
+use sampan_model::distro::{Guid, is_internal};
+use sampan_model::registry::Entry;
+use sampan_model::wsl::error::{Code, Failure};
+use sampan_sys::{loopdev, process};
+
+use super::Distros;
+use super::failure::failure;
+use super::turns::Doing;
+use crate::cgroup::{self, user_folder};
+use crate::disk;
+use crate::distro::Running;
+use crate::platform::Native;
+
+/// How long a distribution gets to end in order: WSL's own default (`boot.initTimeout`).
+pub(super) const END: Duration = Duration::from_secs(10);
+
+/// The kernel frees a loop device a moment after the last unmount.
+const DISK_LIMIT: Duration = Duration::from_secs(5);
+
+impl Native {
+    /// Ends a user's distribution, in order within `limit`, then by force, and clears up after it.
+    pub(crate) fn end(&self, running: &Running, limit: Duration) -> Result<(), Error> {
+        running.terminate(&self.instance, limit)?;
+        self.clear_after(running.guid())
+    }
+
+    /// Removes what a user's distribution that has ended left: its mount in the hub, its cgroups, its run folder. A mount
+    /// that the engine uses stays: the next start finds it.
+    pub(crate) fn clear_after(&self, guid: &Guid) -> Result<(), Error> {
+        let folder = user_folder(guid);
+        self.end_lost(Some(&folder))?;
+        if let Some(hub) = self.hub()? {
+            match hub.detach_view(&self.guest, &self.image_of(guid), guid) {
+                Err(error) if error.is_in_use() => {}
+                detached => detached?,
+            }
+        }
+        cgroup::Host::detect()?.remove(&self.instance.cgroup(), Some(&folder))?;
+        let _ = fs::remove_dir_all(self.instance.distro_run(guid));
+        Ok(())
+    }
+
+    /// Whether [`Native::clear_after`] has something to remove, after a death that nobody saw.
+    pub(crate) fn has_traces_of(&self, guid: &Guid) -> Result<bool, Error> {
+        let cgroups = || cgroup::Host::detect()?.users(&self.instance.cgroup());
+        Ok(self.instance.distro_run(guid).exists() || cgroups()?.contains(guid))
+    }
+
+    fn image_of(&self, guid: &Guid) -> std::path::PathBuf {
+        let registry = self.store.current().ok();
+        let entry = registry.as_ref().and_then(|it| it.distributions.iter().find(|one| one.guid == *guid));
+        entry.map_or_else(|| disk::image(&self.instance, guid), |entry| disk::image_of(&self.instance, entry))
+    }
+}
+
+impl Distros {
+    /// Makes sure that a distribution does not run and that nothing holds its disk. The caller has its turn.
+    pub(super) fn ensure_stopped(&self, entry: &Entry) -> Result<(), Failure> {
+        self.stop(&entry.guid, END)?;
+        if entry.version == 2 {
+            let image = disk::image_of(&self.native.instance, entry);
+            if image.exists() && !loopdev::wait_free(&image, DISK_LIMIT).unwrap_or(false) {
+                return Err(Failure::new(Code::DistroNotStopped));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a distribution if it runs. The caller has its turn.
+    pub(super) fn stop(&self, guid: &Guid, limit: Duration) -> Result<(), Failure> {
+        let native = &self.native;
+        match Running::find(&native.instance, guid).map_err(failure)? {
+            Some(running) => native.end(&running, limit).map_err(failure),
+            None => native.clear_after(guid).map_err(failure),
+        }
+    }
+
+    /// Takes over what runs and clears up after what ended while there was no service.
+    pub(super) fn adopt(&self) -> Result<(), Error> {
+        let native = &self.native;
+        let running: Vec<Running> =
+            Running::all(&native.instance).into_iter().filter(Running::is_user_s).collect();
+        let alive: BTreeSet<Guid> = running.iter().map(|running| *running.guid()).collect();
+        for running in running {
+            watch(native, running);
+        }
+        // Only what the registry says is a user's, and what has a user's cgroup: the engine's leftovers are its own.
+        let registry = native.store.current()?;
+        let user_s = registry.distributions.iter().filter(|entry| !is_internal(&entry.name));
+        let recorded =
+            user_s.map(|entry| entry.guid).filter(|guid| native.instance.distro_run(guid).exists());
+        let mut dead: BTreeSet<Guid> = recorded.collect();
+        dead.extend(cgroup::Host::detect()?.users(&native.instance.cgroup())?);
+        for guid in dead.difference(&alive) {
+            // Nobody has asked for anything yet, so that the turn is free.
+            let _turn = native.turns.take(*guid, Doing::Briefly);
+            native.clear_after(guid)?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the end of a running distribution, on a thread of its own, and clears up after it.
+pub(super) fn watch(native: &Arc<Native>, running: Running) {
+    let native = Arc::clone(native);
+    let thread = std::thread::Builder::new().name("watch".to_owned());
+    // Without a thread the next start clears up.
+    let _ = thread.spawn(move || {
+        if let Ok(Some(pidfd)) = running.open()
+            && process::wait_exit(&pidfd, None).is_err()
+        {
+            return;
+        }
+        // Refused: whoever has the turn for long has seen to it that nothing runs, and cleared up.
+        let Ok(_turn) = native.turns.take(*running.guid(), Doing::Briefly) else { return };
+        if let Ok(None) = Running::find(&native.instance, running.guid()) {
+            // What could not be removed is tried again by the next start, which tells of it.
+            let _ = native.clear_after(running.guid());
+        }
+    });
+}
