@@ -87,7 +87,13 @@ pub(crate) enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<OsString>,
     },
-    /// List distributions the way wsl.exe does
+    /// Do with distributions what wsl.exe has no word for
+    Distro {
+        /// What to do
+        #[command(subcommand)]
+        action: DistroAction,
+    },
+    /// Install, run, list and manage distributions the way wsl.exe does
     ///
     /// The same as the command `wsl`; `sampan wsl --help` shows its grammar.
     Wsl {
@@ -196,19 +202,67 @@ pub(crate) enum ContextAction {
     Restore,
 }
 
-/// Makes one grammar of the ways to call the program, before clap sees the words.
+/// What to do with a distribution.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DistroAction {
+    /// Give a distribution more freedom than others have, or take it away
+    ///
+    /// A distribution has user ids of its own: root inside is nobody on the host. Some programs need more: iptables, loop
+    /// mounts, file systems mounted inside. With --privileged, root inside is root of the host. Counts from the
+    /// distribution's next start on.
+    #[command(group = clap::ArgGroup::new("freedom").required(true))]
+    Set(DistroSet),
+    /// Make a distribution of a Docker image of the engine
+    ///
+    /// The engine must run and have the image, e.g. after `sampan docker pull IMAGE`.
+    FromImage(DistroFromImage),
+}
+
+/// Options of `distro set`.
+#[derive(Debug, Args)]
+pub(crate) struct DistroSet {
+    /// The distribution
+    #[arg(value_name = "DISTRIBUTION")]
+    pub(crate) name: String,
+
+    /// Root inside is root of this host
+    ///
+    /// Asks first.
+    #[arg(long, group = "freedom")]
+    pub(crate) privileged: bool,
+
+    /// Root inside is nobody on this host, as for every new distribution
+    #[arg(long, group = "freedom")]
+    pub(crate) no_privileged: bool,
+
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+/// Options of `distro from-image`.
+#[derive(Debug, Args)]
+pub(crate) struct DistroFromImage {
+    /// The image, as docker names it
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// Name of the new distribution
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// Whether the program is called as `wsl` or `wsl.exe`.
 ///
-/// Called as `wsl`, the verb `wsl` is put in. Behind `docker` and `wsl` a `--` is put in, so that clap takes no word
-/// that belongs to them, not even one of its own global options.
+/// Asked before anything else is done with the words: a session is to begin within milliseconds.
+pub(crate) fn is_wsl(words: &[OsString]) -> bool {
+    let program = words.first().and_then(|word| Path::new(word).file_stem());
+    program.is_some_and(|stem| stem.eq_ignore_ascii_case("wsl"))
+}
+
+/// Puts a `--` behind `docker` and `wsl`, so that clap takes no word that belongs to them, not even one of its own
+/// global options.
 pub(crate) fn normalise(mut words: Vec<OsString>) -> Vec<OsString> {
-    let called_wsl = words
-        .first()
-        .and_then(|word| Path::new(word).file_stem())
-        .is_some_and(|stem| stem.eq_ignore_ascii_case("wsl"));
-    if called_wsl {
-        words.splice(0..1, ["sampan", "wsl", "--"].map(OsString::from));
-        return words;
-    }
     let mut index = 1;
     while let Some(word) = words.get(index) {
         if word == "--instance" || word == "--format" {
@@ -272,12 +326,13 @@ mod tests {
 
     #[test]
     fn the_name_wsl_selects_the_grammar() {
-        for words in
-            [&["/usr/bin/wsl", "-l", "-v"][..], &["wsl.exe", "-l", "-v"], &["sampan", "wsl", "-l", "-v"]]
-        {
-            let Verb::Wsl { args } = parse(words).verb else { panic!("{words:?}") };
-            assert_eq!(args, ["-l", "-v"]);
-        }
+        let is_wsl = |program: &str| is_wsl(&[program.into(), "-l".into()]);
+        assert!(is_wsl("/usr/bin/wsl") && is_wsl("wsl.exe") && is_wsl("WSL"));
+        assert!(!is_wsl("sampan") && !is_wsl("/opt/wsl/sampan") && !super::is_wsl(&[]));
+        let Verb::Wsl { args } = parse(&["sampan", "wsl", "-l", "-v"]).verb else {
+            panic!("it is the verb wsl")
+        };
+        assert_eq!(args, ["-l", "-v"]);
     }
 
     #[test]
@@ -307,7 +362,7 @@ mod tests {
             verbs,
             [
                 "start", "stop", "restart", "status", "version", "logs", "check", "reset", "context",
-                "docker", "wsl", "help"
+                "docker", "distro", "wsl", "help"
             ]
         );
     }

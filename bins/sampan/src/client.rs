@@ -50,7 +50,7 @@ pub(crate) enum ClientError {
 }
 
 /// How a long operation ended well.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Done {
     /// What was done.
     pub(crate) message: String,
@@ -58,6 +58,8 @@ pub(crate) struct Done {
     pub(crate) already: bool,
     /// Where the time went.
     pub(crate) marks: Vec<Mark>,
+    /// The distributions that go on after a stop, and the service with them.
+    pub(crate) remaining: Vec<String>,
 }
 
 /// A service that runs, or at least did when it was found. Each request makes its own connection.
@@ -181,7 +183,9 @@ pub(crate) fn take(
         serde_json::from_slice(line).map_err(|error| ClientError::Garbled(request.to_owned(), error))?;
     watch(&event);
     match event {
-        Event::Done { message, already, marks } => Ok(Some(Done { message, already, marks })),
+        Event::Done { message, already, marks, remaining } => {
+            Ok(Some(Done { message, already, marks, remaining }))
+        }
         Event::Failed { error } => Err(error.into()),
         Event::Stage { .. } | Event::Progress { .. } | Event::Warning { .. } => Ok(None),
     }
@@ -260,7 +264,10 @@ mod tests {
             "age\":\"ok\",\"already\":true}\n",
         ])
         .await;
-        assert_eq!(result.unwrap(), Done { message: "ok".into(), already: true, marks: vec![] });
+        assert_eq!(
+            result.unwrap(),
+            Done { message: "ok".into(), already: true, marks: vec![], remaining: vec![] }
+        );
         assert_eq!(events, 3);
     }
 

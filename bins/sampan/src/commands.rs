@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod distro;
 pub(crate) mod docker;
 pub(crate) mod logs;
 pub(crate) mod man;

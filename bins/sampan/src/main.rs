@@ -25,7 +25,11 @@ use crate::exit::Problem;
 
 fn main() -> ExitCode {
     let began_us = timeline::now_us();
-    let cli = match Cli::try_parse_from(cli::normalise(std::env::args_os().collect())) {
+    let words: Vec<_> = std::env::args_os().collect();
+    if cli::is_wsl(&words) {
+        return commands::wsl::main(None, &words[1..]);
+    }
+    let cli = match Cli::try_parse_from(cli::normalise(words)) {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error),
     };
@@ -52,6 +56,7 @@ fn run(cli: Cli, began_us: u64) -> Result<ExitCode, Problem> {
         Verb::Reset(options) => commands::reset::run(&session, &options),
         Verb::Context { action } => commands::context::run(&session, action),
         Verb::Docker { args } => commands::docker::run(&session, args),
+        Verb::Distro { action } => commands::distro::run(&session, action),
         Verb::Wsl { args } => Ok(commands::wsl::main(Some(session.instance.name()), &args)),
         Verb::Man => commands::man::run(),
     }

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::cli::Cli;
 use crate::exit::Exit;
 
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     (
         "SAMPAN_INSTANCE",
         "The instance that is meant when --instance is not given; default when it is not set.",
@@ -25,11 +25,18 @@ const ENVIRONMENT: [(&str, &str); 5] = [
         "Not used by sampan docker. For the host's own docker command they win over the context that sampan context \
          use makes current.",
     ),
+    (
+        "WSLENV",
+        "Variables that go along into a session of wsl: NAME[/FLAGS]:NAME[/FLAGS] and so on. The flags p and l say that \
+         the value is a path of the host or a list of them, u that the variable goes in, w that it does not.",
+    ),
+    ("WSL_DISABLE_WARNINGS", "Set to 1, it keeps wsl from printing warnings."),
 ];
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("/run/sampan/NAME/docker.sock", "The Docker API of the instance NAME."),
     ("/run/sampan/NAME/sampan.sock", "The API of its service."),
+    ("/run/sampan/NAME/distros.sock", "What wsl asks its service by: requests with file descriptors."),
     ("/var/lib/sampan/NAME/settings.json", "Its settings."),
     ("/var/lib/sampan/NAME/registry.json", "Its distributions."),
     ("/var/lib/sampan/NAME/distros/GUID/ext4.img", "The disk of a distribution; it takes only what is used."),
@@ -75,7 +82,8 @@ fn render(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     let mut others = Roff::new();
     others.control("PP", []);
     others.text([roman(
-        "sampan docker ends with the exit status of docker, wsl with 255 on every failure, as wsl.exe does with -1.",
+        "sampan docker ends with the exit status of docker. wsl ends with that of the command which it ran, or with 255 \
+         on every failure of its own, as wsl.exe does with -1.",
     )]);
     others.to_writer(page)?;
     list("ENVIRONMENT", &ENVIRONMENT, page)?;
@@ -106,7 +114,12 @@ fn describe(verb: &clap::Command, name: &str, page: &mut Roff) {
 }
 
 fn synopsis(arg: &clap::Arg) -> String {
-    if arg.is_positional() { format!("[{}...]", value(arg)) } else { format!("[{}]", option(arg)) }
+    match (arg.is_positional(), arg.is_required_set()) {
+        (true, true) => value(arg),
+        (true, false) => format!("[{}...]", value(arg)),
+        (false, true) => option(arg),
+        (false, false) => format!("[{}]", option(arg)),
+    }
 }
 
 fn option(arg: &clap::Arg) -> String {
@@ -170,7 +183,8 @@ mod tests {
         for part in ["NAME", "SYNOPSIS", "OPTIONS", "COMMANDS", "EXIT STATUS", "ENVIRONMENT", "FILES"] {
             assert!(page.contains(part), "{part}");
         }
-        for verb in ["start", "stop", "logs", "context use", "context restore", "docker", "wsl"] {
+        for verb in ["start", "stop", "logs", "context use", "context restore", "distro set", "docker", "wsl"]
+        {
             assert!(page.contains(&format!("sampan {verb}")), "{verb}");
         }
     }

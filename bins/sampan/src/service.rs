@@ -53,11 +53,12 @@ pub(crate) async fn launch(instance: &Instance) -> Result<Client, Problem> {
     }
 }
 
-/// Whether something of the engine may be left although the service is gone: records or sockets of it are there.
+/// Whether something of the engine or of a distribution may be left although the service is gone: records or sockets of
+/// it are there.
 pub(crate) fn left_behind(instance: &Instance) -> bool {
-    [instance.hub_record(), instance.network_record(), instance.docker_socket()]
-        .iter()
-        .any(|path| path.try_exists().unwrap_or(false))
+    let records = [instance.hub_record(), instance.network_record(), instance.docker_socket()];
+    let mut distributions = std::fs::read_dir(instance.run().join("distros")).into_iter().flatten();
+    records.iter().any(|path| path.try_exists().unwrap_or(false)) || distributions.next().is_some()
 }
 
 /// Whether the hub that is recorded still lives: the same process, not only the same number.

@@ -3,136 +3,58 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up fails")]
 #![expect(clippy::disallowed_methods, reason = "the tests run the program and write files that nobody keeps")]
 
+#[path = "support/instance.rs"]
+#[expect(dead_code, reason = "some of it is for the tests of `wsl`")]
+mod instance;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::RwLock;
+use std::process::{Child, Command, Output};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// Held for writing while a program is written, for reading while one is started: a program that is open for writing,
-/// even in the child of another thread that has not yet called `execve`, can't be run (ETXTBSY).
-static PROGRAMS: RwLock<()> = RwLock::new(());
+use self::instance::{Instance, finish, is_root, spawn, stderr, stdout};
 
-/// Starts a program whose output is kept.
-fn spawn(command: &mut Command) -> Child {
-    let _lock = PROGRAMS.read().unwrap();
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Runs a program to its end.
-fn finish(command: &mut Command) -> Output {
-    spawn(command).wait_with_output().unwrap()
-}
-
-/// An instance `t` in folders of its own, and a copy of the program, so that other programs can be put beside it.
-struct Instance {
-    folder: TempDir,
-}
-
-impl Instance {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let instance = Self { folder };
-        fs::set_permissions(instance.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-        for part in ["bin", "home", "state/t/logs", "run/t"] {
-            fs::create_dir_all(instance.path(part)).unwrap();
-        }
-        let _lock = PROGRAMS.write().unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_sampan"), instance.path("bin/sampan")).unwrap();
-        instance
-    }
-
-    fn path(&self, part: &str) -> PathBuf {
-        self.folder.path().join(part)
-    }
-
-    fn log(&self, unit: &str) -> PathBuf {
-        self.path("state/t/logs").join(format!("{unit}.log"))
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.path("bin/sampan"));
-        command
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("HOME", self.path("home"))
-            .env("SAMPAN_INSTANCE", "t")
-            .env("SAMPAN_STATE_DIR", self.path("state"))
-            .env("SAMPAN_RUN_DIR", self.path("run"))
-            .stdin(Stdio::null())
-            .args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        finish(&mut self.command(words))
-    }
-
-    /// Puts a shell script where a program belongs.
-    fn script(&self, at: &str, text: &str) {
-        let path = self.path(at);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let _lock = PROGRAMS.write().unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// Answers requests as the service does; `answers` are path and body, in order. Other connections only look.
-    fn serve(&self, answers: Vec<(&'static str, String)>) -> JoinHandle<()> {
-        let listener = UnixListener::bind(self.path("run/t/sampan.sock")).unwrap();
-        std::thread::spawn(move || {
-            let mut answers = answers.into_iter();
-            let mut next = answers.next();
-            while let Some((path, body)) = next.take() {
-                let (stream, _) = listener.accept().unwrap();
-                let mut reader = BufReader::new(stream);
-                let mut request = String::new();
-                if reader.read_line(&mut request).unwrap() == 0 {
-                    next = Some((path, body));
-                    continue;
-                }
-                assert!(request.starts_with(path), "{request} instead of {path}");
-                let mut length = 0;
-                loop {
-                    let mut header = String::new();
-                    reader.read_line(&mut header).unwrap();
-                    if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    if header.trim().is_empty() {
-                        break;
-                    }
-                }
-                reader.read_exact(&mut vec![0; length]).unwrap();
-                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-                reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
-                next = answers.next();
+/// Answers requests as the service does; `answers` are path and body, in order. Other connections only look.
+fn serve(instance: &Instance, answers: Vec<(&'static str, String)>) -> JoinHandle<()> {
+    let listener = UnixListener::bind(instance.path("run/t/sampan.sock")).unwrap();
+    std::thread::spawn(move || {
+        let mut answers = answers.into_iter();
+        let mut next = answers.next();
+        while let Some((path, body)) = next.take() {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let mut request = String::new();
+            if reader.read_line(&mut request).unwrap() == 0 {
+                next = Some((path, body));
+                continue;
             }
-        })
-    }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+            assert!(request.starts_with(path), "{request} instead of {path}");
+            let mut length = 0;
+            loop {
+                let mut header = String::new();
+                reader.read_line(&mut header).unwrap();
+                if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if header.trim().is_empty() {
+                    break;
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
+            next = answers.next();
+        }
+    })
 }
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stdout(output)))
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 const STATUS: &str = r#"{"instance":"t","version":"0.1.0","servicePid":PID,"engine":{"state":"running","sinceUs":1},
@@ -171,7 +93,7 @@ fn status_after_the_service_was_killed() {
 #[test]
 fn status_of_a_running_engine() {
     let instance = Instance::new();
-    let server = instance.serve(vec![("GET /v1/status", STATUS.replace("PID", "7"))]);
+    let server = serve(&instance, vec![("GET /v1/status", STATUS.replace("PID", "7"))]);
     let output = instance.run(&["status"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("Status           running"), "{}", stdout(&output));
@@ -243,7 +165,7 @@ fn start_with_a_running_service() {
     let events = "{\"type\":\"stage\",\"stage\":\"hub\",\"atUs\":99000000000000}\n\
                   {\"type\":\"progress\",\"stage\":\"image\",\"permille\":500,\"detail\":\"docker.io\"}\n\
                   {\"type\":\"done\",\"message\":\"ok\",\"already\":false}\n";
-    let server = instance.serve(vec![("POST /v1/start", events.to_owned())]);
+    let server = serve(&instance, vec![("POST /v1/start", events.to_owned())]);
     let output = instance.run(&["start", "--timeline"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).starts_with("Sampan is running ("), "{}", stdout(&output));
@@ -256,7 +178,7 @@ fn a_failed_start_shows_the_log() {
     let instance = Instance::new();
     let events = "{\"type\":\"failed\",\"error\":{\"code\":\"timeout\",\"message\":\"dockerd did not answer\",\
                   \"hint\":\"look\",\"log\":[\"one\"]}}\n";
-    let server = instance.serve(vec![("POST /v1/start", events.to_owned())]);
+    let server = serve(&instance, vec![("POST /v1/start", events.to_owned())]);
     let output = instance.run(&["start"]);
     assert_eq!(output.status.code(), Some(9));
     assert!(
@@ -281,7 +203,7 @@ fn stop_waits_for_the_end_of_the_service() {
         ("GET /v1/status", STATUS.replace("PID", &service.id().to_string())),
         ("POST /v1/stop", "{\"type\":\"done\",\"message\":\"ok\",\"already\":false}\n".to_owned()),
     ];
-    let server = instance.serve(answers);
+    let server = serve(&instance, answers);
     let output = instance.run(&["stop"]);
     assert_eq!(stdout(&output), "Sampan is stopped\n", "{}", stderr(&output));
     assert!(service.try_wait().unwrap().is_some(), "the service has ended before `stop` does");
@@ -298,7 +220,7 @@ fn stop_without_a_service() {
 fn reset_asks_nobody_who_can_t_answer() {
     let instance = Instance::new();
     let plan = r#"{"all":false,"items":[{"what":"images","path":"/x","bytes":1024}]}"#;
-    let server = instance.serve(vec![("GET /v1/reset?all=false", plan.to_owned())]);
+    let server = serve(&instance, vec![("GET /v1/reset?all=false", plan.to_owned())]);
     let output = instance.run(&["reset"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stdout(&output).contains("1 KiB") && stderr(&output).contains("sampan reset --yes"));
@@ -460,36 +382,6 @@ fn context_restore_keeps_what_was_chosen_meanwhile() {
     let output = instance.run(&["context", "restore"]);
     assert!(stdout(&output).contains("mine was chosen meanwhile"), "{}", stderr(&output));
     assert_eq!(current(&instance), "mine");
-}
-
-#[test]
-fn wsl_is_chosen_by_name() {
-    let instance = Instance::new();
-    std::os::unix::fs::symlink("sampan", instance.path("bin/wsl")).unwrap();
-    let distribution = |name: &str, default: bool| {
-        format!(
-            r#"{{"name":"{name}","guid":"01234567-89ab-cdef-0123-456789abcdef","state":"running","version":2,"default":{default}}}"#
-        )
-    };
-    let list = format!(
-        r#"{{"distributions":[{},{}]}}"#,
-        distribution("docker-desktop", false),
-        distribution("docker-desktop-data", true)
-    );
-    let server = instance.serve(vec![("GET /v1/distributions", list)]);
-    let mut wsl = Command::new(instance.path("bin/wsl"));
-    let base = instance.command(&[]);
-    wsl.envs(base.get_envs().filter_map(|(key, value)| Some((key, value?)))).args(["-l", "-v"]);
-    let output = finish(&mut wsl);
-    assert_eq!(
-        stdout(&output),
-        "  NAME                   STATE           VERSION\n\
-         * docker-desktop-data    Running         2\n  docker-desktop         Running         2\n"
-    );
-    server.join().unwrap();
-    let output = finish(Command::new(instance.path("bin/wsl")).arg("--bogus"));
-    assert_eq!(output.status.code(), Some(255));
-    assert!(output.stderr.is_empty());
 }
 
 #[test]

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn the_service_s_marks_are_completed_by_ours() {
         let mark = |stage, at_us| Mark { stage, at_us };
-        let done = Done { message: String::new(), already: false, marks: vec![mark(Stage::Hub, 7)] };
+        let done = Done { marks: vec![mark(Stage::Hub, 7)], ..Done::default() };
         let seen = vec![mark(Stage::Service, 1), mark(Stage::Hub, 6)];
         assert_eq!(all_marks(seen.clone(), &done), [mark(Stage::Service, 1), mark(Stage::Hub, 7)]);
         assert_eq!(all_marks(seen.clone(), &Done { marks: vec![], ..done }), seen);

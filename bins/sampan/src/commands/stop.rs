@@ -34,7 +34,11 @@ async fn stop(session: &Session, options: &Stop) -> Result<ExitCode, Problem> {
     let request = StopRequest { timeout_seconds: options.timeout };
     let result = client.post_ndjson("/v1/stop", &request, |event| progress.event(event)).await;
     progress.end(result.is_ok());
-    result?;
+    let done = result?;
+    if !done.remaining.is_empty() {
+        // The service goes on with them.
+        return say(session, &done.message, false);
+    }
     process.ended()?;
     say(session, "Sampan is stopped", false)
 }

@@ -1,184 +1,149 @@
 //! `wsl`: wsl.exe's grammar and output. Like there, results and errors are on standard output.
 
+mod archive;
+mod caller;
+mod console;
+mod conversation;
+mod environment;
+mod halt;
+mod install;
+mod list;
+mod manage;
+mod own;
+mod reach;
+mod screen;
+mod session;
+mod terminal;
+
 use std::ffi::OsString;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
-use sampan_model::api::Distributions;
-use sampan_model::distro::DistroState;
-use sampan_model::wsl::args::{ArgsError, Command, ListOptions, USAGE, parse};
-use sampan_model::wsl::list::{self, Row};
+use sampan_model::wsl::args::{Command, parse};
+use sampan_model::wsl::service::{Reply, Request};
+use sampan_model::wsl::{message, usage};
 
+use self::console::Console;
+use self::conversation::{Conversation, unexpected};
+use self::halt::of_problem;
 use crate::cli::Format;
-use crate::exit::{Exit, Kind, Problem};
-use crate::{commands, output, service};
+use crate::{commands, output};
 
-use super::Session;
-use super::version::CLIENT;
+pub(super) use self::caller::Caller;
+pub(super) use self::halt::{Halt, to_problem};
+pub(super) use self::reach::{Local, Reach};
 
 /// The exit code of every failure: -1, as wsl.exe has it.
 const FAILURE: u8 = 255;
 
-/// What is printed when there is no distribution at all.
-const NO_DISTRIBUTIONS: &str = "\
-Windows Subsystem for Linux has no installed distributions.
-Use 'sampan start' to install docker-desktop and docker-desktop-data.
-";
-
-/// What is printed by `--list --running` when none runs.
-const NONE_RUNNING: &str = "There are no running distributions.\n";
-
 /// Runs the verb.
 pub(crate) fn main(instance: Option<&str>, args: &[OsString]) -> ExitCode {
-    let (text, code) = match answer(instance, args) {
-        Ok(answer) => answer,
-        Err(problem) => (complaint(&problem), FAILURE),
-    };
-    match output::text(&text) {
-        Ok(()) => ExitCode::from(code),
-        Err(_) => ExitCode::from(FAILURE),
-    }
+    let code = commands::Session::new(instance, Format::Pretty, 0)
+        .map_err(|problem| of_problem(&problem).into())
+        .and_then(|session| Ok(Wsl::new(&Local(&session))?.run(args)));
+    ExitCode::from(code.unwrap_or_else(|halt: Halt| {
+        let (text, code) = halt.last_word();
+        output::text(&text).map_or(FAILURE, |()| code)
+    }))
 }
 
-fn answer(instance: Option<&str>, args: &[OsString]) -> Result<(String, u8), Problem> {
-    let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).collect();
-    match parse(&words) {
-        Ok(Command::Help) => Ok((USAGE.to_owned(), 0)),
-        Ok(Command::Version) => Ok((version(&kernel()), 0)),
-        Ok(Command::List(options)) => {
-            let session = Session::new(instance, Format::Pretty, 0)?;
-            Ok(listing(options, rows(&session)?))
-        }
-        Err(error @ (ArgsError::Usage | ArgsError::Unknown(_))) => {
-            Ok((format!("{}\n", error.to_string().trim_end()), FAILURE))
-        }
-    }
+/// Who asks, what is printed where, and who answers.
+pub(super) struct Wsl<'a> {
+    caller: Caller,
+    console: Console,
+    reach: &'a dyn Reach,
 }
 
-fn rows(session: &Session) -> Result<Vec<Row>, Problem> {
-    let command = session.command("wsl --list");
-    let asked = service::ask::<Distributions>(&session.instance, "/v1/distributions", &["list"], &command);
-    let found = commands::wait(asked)?.distributions.into_iter();
-    Ok(found.map(|d| Row { name: d.name, state: d.state, version: d.version, default: d.default }).collect())
-}
-
-/// The text of a listing and its exit code (microsoft/WSL `WslClient.cpp`, `ListDistributionsHelper`).
-fn listing(options: ListOptions, rows: Vec<Row>) -> (String, u8) {
-    if options.verbose {
-        return if rows.is_empty() {
-            (NO_DISTRIBUTIONS.to_owned(), FAILURE)
-        } else {
-            (list::verbose(&rows), 0)
-        };
+impl<'a> Wsl<'a> {
+    /// For this process.
+    pub(super) fn new(reach: &'a dyn Reach) -> Result<Self, Halt> {
+        let own = |error| Halt::from(halt::of_streams(&error));
+        let caller = Caller::own().map_err(own)?;
+        let console = Console::of(&caller).map_err(own)?;
+        Ok(Self { caller, console, reach })
     }
-    let shown: Vec<Row> = rows
-        .into_iter()
-        .filter(|row| match row.state {
-            DistroState::Running => true,
-            DistroState::Stopped => !options.running,
-            // On their way in or out.
-            _ => options.all,
+
+    /// Leaves standard output to somebody else: what would be printed there goes to standard error.
+    pub(super) fn leave_output(&mut self) -> Result<(), Halt> {
+        self.console.leave_output().map_err(|error| halt::of_streams(&error).into())
+    }
+
+    /// Does what `args` ask for, to the last word; the exit code.
+    fn run(mut self, args: &[OsString]) -> u8 {
+        let answer = parse(args).map_err(Halt::from).and_then(|command| self.answer(command));
+        answer.unwrap_or_else(|halt| {
+            let (text, code) = halt.last_word();
+            self.console.print(&text).map_or(FAILURE, |()| code)
         })
-        .collect();
-    match (shown.is_empty(), options.quiet) {
-        (_, true) => (list::quiet(&shown), 0),
-        (false, false) => (list::plain(&shown), 0),
-        (true, false) if options.running => (NONE_RUNNING.to_owned(), FAILURE),
-        (true, false) => (NO_DISTRIBUTIONS.to_owned(), FAILURE),
+    }
+
+    /// Does what `command` asks for; the exit code.
+    fn answer(&mut self, command: Command) -> Result<u8, Halt> {
+        match command {
+            Command::Run(options) => session::run(self, options),
+            Command::List(options) if options.online => list::online(self),
+            Command::List(options) => list::list(self, options),
+            Command::Status => list::status(self),
+            Command::Help => self.say(usage::USAGE),
+            Command::Version => own::version(self),
+            Command::Update { .. } => own::update(self),
+            Command::Uninstall => Err(own::uninstall().into()),
+            Command::DebugShell => Err(own::debug_shell().into()),
+            Command::SetDefault { name, force } => {
+                self.order(Request::SetDefault { name, force }, &[])?;
+                self.say(message::SUCCESS)
+            }
+            Command::SetDefaultVersion { version } => manage::set_default_version(self, version),
+            Command::SetVersion { name, version, .. } => manage::set_version(self, name, version),
+            Command::Terminate { name } => manage::terminate(self, name),
+            Command::Shutdown { force } => manage::shutdown(self, force),
+            Command::Unregister { name, force } => manage::unregister(self, name, force),
+            Command::Manage { name, action } => manage::manage(self, name, action),
+            Command::Mount(options) => manage::mount(self, options),
+            Command::Unmount { disk } => manage::unmount(self, disk),
+            Command::Import(options) => archive::import(self, options),
+            Command::ImportInPlace { name, disk } => archive::import_in_place(self, name, &disk),
+            Command::Export(options) => archive::export(self, options),
+            Command::Install(options) => install::run(self, options),
+        }
+    }
+
+    /// Prints the end of a command that went well.
+    fn say(&mut self, text: &str) -> Result<u8, Halt> {
+        self.console.print(text)?;
+        Ok(0)
+    }
+
+    /// Asks the service, which is started if it does not run, and gives its last word.
+    fn ask(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, Halt> {
+        let connection = self.reach.start()?;
+        self.converse(connection, request, fds)
+    }
+
+    /// Asks the service behind `connection` and gives its last word.
+    fn converse(
+        &mut self,
+        connection: OwnedFd,
+        request: Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Reply, Halt> {
+        let conversation = Conversation::begin(connection, self.reach.state(), request, fds)?;
+        conversation.finish(&mut self.console)
+    }
+
+    /// Asks for something that is only to be done. Gives the name of a distribution that was made.
+    pub(super) fn order(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Option<String>, Halt> {
+        done(self.ask(request, fds)?)
     }
 }
 
-fn version(kernel: &str) -> String {
-    format!("WSL version: {CLIENT}\nKernel version: {kernel}\n")
-}
-
-fn kernel() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
-}
-
-/// A problem in wsl.exe's layout: the message, then a line with the code.
-fn complaint(problem: &Problem) -> String {
-    let hint = problem.hint.as_ref().map(|hint| format!("To mend it: {hint}\n")).unwrap_or_default();
-    let code = match problem.kind {
-        Kind::NotRunning => "Wsl/Service/E_UNEXPECTED",
-        kind => match kind.exit() {
-            Exit::Denied => "Wsl/Service/E_ACCESSDENIED",
-            Exit::Usage => "Wsl/E_INVALIDARG",
-            _ => "Wsl/Service/E_FAIL",
-        },
-    };
-    format!("{}\n{hint}Error code: {code}\n", problem.message)
+/// The last word says that it is done; the name of a distribution that was made.
+fn done(last: Reply) -> Result<Option<String>, Halt> {
+    match last {
+        Reply::Done { installed } => Ok(installed),
+        _ => Err(unexpected().into()),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(name: &str, state: DistroState) -> Row {
-        Row { name: name.into(), state, version: 2, default: false }
-    }
-
-    fn words(words: &[&str]) -> (String, u8) {
-        answer(None, &words.iter().map(OsString::from).collect::<Vec<_>>()).unwrap()
-    }
-
-    #[test]
-    fn q11_verbose_ignores_running() {
-        let options = ListOptions { verbose: true, running: true, ..ListOptions::default() };
-        assert!(listing(options, vec![row("a", DistroState::Stopped)]).0.contains("a       Stopped"));
-    }
-
-    #[test]
-    fn q14_plain() {
-        let rows = vec![
-            Row { default: true, ..row("Ubuntu", DistroState::Stopped) },
-            row("Debian", DistroState::Running),
-            row("new", DistroState::Installing),
-        ];
-        let (text, code) = listing(ListOptions::default(), rows.clone());
-        assert_eq!(
-            (text.as_str(), code),
-            ("Windows Subsystem for Linux Distributions:\nUbuntu (Default)\nDebian\n", 0)
-        );
-        let all = ListOptions { all: true, ..ListOptions::default() };
-        assert!(listing(all, rows).0.ends_with("Debian\nnew\n"));
-    }
-
-    #[test]
-    fn q17_and_q19_nothing_to_list_quietly() {
-        let quiet = ListOptions { quiet: true, ..ListOptions::default() };
-        assert_eq!(listing(quiet, vec![]), (String::new(), 0));
-        let running = ListOptions { running: true, ..quiet };
-        assert_eq!(listing(running, vec![row("a", DistroState::Stopped)]), (String::new(), 0));
-    }
-
-    #[test]
-    fn nothing_to_list_is_a_failure_otherwise() {
-        assert_eq!(listing(ListOptions::default(), vec![]), (NO_DISTRIBUTIONS.into(), 255));
-        let verbose = ListOptions { verbose: true, ..ListOptions::default() };
-        assert_eq!(listing(verbose, vec![]), (NO_DISTRIBUTIONS.into(), 255));
-        let running = ListOptions { running: true, ..ListOptions::default() };
-        assert_eq!(listing(running, vec![row("a", DistroState::Stopped)]), (NONE_RUNNING.into(), 255));
-    }
-
-    #[test]
-    fn q13_and_q29_usage_errors() {
-        assert_eq!(words(&["-l", "-v", "-q"]), (USAGE.into(), 255));
-        let (text, code) = words(&["--bogus"]);
-        assert!(text.starts_with("Invalid command line argument: --bogus\nPlease use 'wsl --help'"));
-        assert_eq!(code, 255);
-    }
-
-    #[test]
-    fn help_is_no_failure() {
-        assert_eq!(words(&["--help"]), (USAGE.into(), 0));
-    }
-
-    #[test]
-    fn a_problem_in_wsl_s_layout() {
-        let text = complaint(&Problem::denied("this needs root").hint("type `sudo x`"));
-        assert_eq!(
-            text,
-            "this needs root\nTo mend it: type `sudo x`\nError code: Wsl/Service/E_ACCESSDENIED\n"
-        );
-    }
-}
+mod tests;
