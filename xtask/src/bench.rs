@@ -8,6 +8,7 @@ mod ours;
 mod ping;
 mod samples;
 mod scratch;
+mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -93,9 +94,9 @@ fn cold_start(options: &Options, program: &Path, scratch: &Scratch) -> Result<()
     println!("  bare: {bare_times}");
     println!(
         "  ratio of medians: {:.2}x",
-        our_times.median().as_secs_f64() / bare_times.median().as_secs_f64()
+        our_times.ratio(&bare_times)
     );
-    Ok(())
+    sessions::run(&ours, &image, bare.root(), scratch, options.runs)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub fn unregister(identity: &Identity) {
 /// Stops and resets the instance, then removes what is left, and returns everything that was not as it should be.
 pub fn take_away(identity: &Identity) -> Vec<String> {
     let mut problems = Vec::new();
-    for args in [&["stop"][..], &["reset", "--all", "--yes"]] {
+    for args in [&["wsl", "--shutdown"][..], &["stop"], &["reset", "--all", "--yes"]] {
         let output = command(identity, args, Duration::from_mins(5));
         if output.code() != Some(0) {
             problems.push(output.to_string());

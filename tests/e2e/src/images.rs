@@ -75,7 +75,7 @@ impl Made {
 }
 
 /// A fresh folder that no other run of the tests uses.
-fn fresh(name: &str) -> PathBuf {
+pub(crate) fn fresh(name: &str) -> PathBuf {
     let folder = workspace::scratch().join(format!("images-{}", random::hex(4))).join(name);
     files::make_folder(&folder);
     let above = folder.parent().expect("it was just joined");

@@ -79,6 +79,7 @@ impl Identity {
             .env("SAMPAN_STATE_DIR", self.state_base())
             .env("SAMPAN_RUN_DIR", &self.run_base)
             .env("SAMPAN_INSTANCE", self.place.name())
+            .env("SAMPAN_WSLCONFIG", self.home().join(".wslconfig"))
             .env("HOME", self.home())
             .env("TMPDIR", self.temporary())
             .folder(&self.home());
@@ -212,12 +213,55 @@ impl Instance {
     /// Runs `wsl`, which is `sampan` under another name.
     #[track_caller]
     pub fn wsl(&self, args: &[&str]) -> Output {
+        self.wsl_tool(args).run()
+    }
+
+    /// `wsl` with these arguments.
+    pub fn wsl_tool(&self, args: &[&str]) -> Tool {
         let link = self.identity.root.join("bin/wsl");
         if fs::symlink_metadata(&link).is_err() {
             // Two tests may do so at once: then the link of the other one is as good.
             let _ = symlink(workspace::program("sampan"), &link);
         }
-        self.identity.tool(&link).args(args).run()
+        self.identity.tool(&link).args(args)
+    }
+
+    /// Makes the distribution `name` of the tarball `root`, in a folder of its own, which is returned.
+    #[track_caller]
+    pub fn import(&self, name: &str, root: &Path, version: u8) -> PathBuf {
+        let folder = self.scratch("distributions").join(name);
+        let version = version.to_string();
+        self.wsl_tool(&["--import", name])
+            .arg(&folder)
+            .arg(root)
+            .args(["--version", &version])
+            .deadline(Duration::from_mins(10))
+            .run()
+            .ok();
+        folder
+    }
+
+    /// Runs a shell script as root in the distribution `name`.
+    #[track_caller]
+    pub fn inside(&self, name: &str, script: &str) -> Output {
+        self.wsl_tool(&["-d", name, "-u", "root", "--cd", "/", "-e", "/bin/sh", "-c", script]).run()
+    }
+
+    /// The state of the distribution `name` in `wsl -l -v`.
+    #[track_caller]
+    pub fn state_of(&self, name: &str) -> String {
+        let listing = self.wsl(&["-l", "-v"]).ok();
+        let row =
+            listing.lines().map(|line| line.trim_start_matches('*').split_whitespace().collect::<Vec<_>>());
+        let row = row.into_iter().find(|row| row.first() == Some(&name));
+        row.and_then(|row| row.get(1).map(ToString::to_string))
+            .unwrap_or_else(|| panic!("no {name} in {listing}"))
+    }
+
+    /// Writes the instance's `.wslconfig`.
+    #[track_caller]
+    pub fn wslconfig(&self, text: &str) {
+        files::write(&self.identity.home().join(".wslconfig"), text);
     }
 
     /// Runs `sampan docker`.
@@ -294,6 +338,11 @@ impl Instance {
     /// The disk image of the distribution `guid`.
     pub fn disk(&self, guid: &Guid) -> PathBuf {
         self.place().distro(guid).join("ext4.img")
+    }
+
+    /// The disk image of the distribution that [`Instance::import`] made as `name`.
+    pub fn disk_of(&self, name: &str) -> PathBuf {
+        self.scratch("distributions").join(name).join("ext4.img")
     }
 
     /// The service.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::instance::{FIRST_START, Instance};
 use crate::tools::Output;
-use crate::{files, images, workspace};
+use crate::{files, images, roots, workspace};
 
 /// The shared instance and what its first start said.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Main {
 }
 
 static MAIN: OnceLock<Main> = OnceLock::new();
+static DISTRIBUTIONS: OnceLock<Instance> = OnceLock::new();
+static DEBIAN: OnceLock<Instance> = OnceLock::new();
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The shared instance, its engine running. No test may stop it.
@@ -43,6 +45,30 @@ pub fn started() -> &'static Main {
             eprintln!("{first_start}\n{}", instance.logs());
         }
         Main { instance, first_start }
+    })
+}
+
+/// The shared instance without an engine: the distributions `two` and `one`, a small root in either version. Tests may
+/// run commands in them and nothing else.
+#[track_caller]
+pub fn distributions() -> &'static Instance {
+    DISTRIBUTIONS.get_or_init(|| {
+        let instance = Instance::new();
+        instance.wslconfig("[general]\ninstanceIdleTimeout=-1\n");
+        instance.import("two", &roots::small(), 2);
+        instance.import("one", &roots::small(), 1);
+        instance
+    })
+}
+
+/// The shared instance whose distribution `deb` is Debian without systemd running. Tests may run commands in it.
+#[track_caller]
+pub fn debian() -> &'static Instance {
+    DEBIAN.get_or_init(|| {
+        let instance = Instance::new();
+        instance.wslconfig("[general]\ninstanceIdleTimeout=-1\n");
+        instance.import("deb", &roots::debian(), 2);
+        instance
     })
 }
 
@@ -77,7 +103,10 @@ pub fn remove_at_the_end(folder: &Path) {
 
 /// Takes away what lived as long as the run, and returns what was wrong with that, if anything.
 pub fn close() -> Vec<String> {
-    let problems = MAIN.get().map(|main| main.instance.close()).unwrap_or_default();
+    let mut problems = MAIN.get().map(|main| main.instance.close()).unwrap_or_default();
+    for shared in [&DISTRIBUTIONS, &DEBIAN] {
+        problems.extend(shared.get().map(Instance::close).unwrap_or_default());
+    }
     for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         let _ = fs::remove_dir_all(folder);
     }

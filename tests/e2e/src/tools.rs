@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ pub struct Tool {
     env: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     input: Option<Vec<u8>>,
+    keep_input: bool,
     deadline: Duration,
 }
 
@@ -38,6 +39,7 @@ impl Tool {
             env: Vec::new(),
             folder: None,
             input: None,
+            keep_input: false,
             deadline: waiting::LONG,
         };
         tool.env.push(("LC_ALL".into(), Some("C".into())));
@@ -86,6 +88,13 @@ impl Tool {
         self
     }
 
+    /// Gives it a standard input that stays open until the job goes.
+    #[must_use]
+    pub fn input_open(mut self) -> Self {
+        self.keep_input = true;
+        self
+    }
+
     /// How long it may run.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -118,7 +127,8 @@ impl Tool {
         #[expect(clippy::disallowed_methods, reason = "this is the tools module")]
         let mut command = Command::new(&self.program);
         command.args(&self.args).process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
+        let piped = self.input.is_some() || self.keep_input;
+        command.stdin(if piped { Stdio::piped() } else { Stdio::null() });
         for (key, value) in &self.env {
             match value {
                 Some(value) => command.env(key, value),
@@ -128,8 +138,9 @@ impl Tool {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start `{what}`: {error}"));
-        Job::watch(what, child, self.input)
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start `{what}`: {error}"));
+        let kept = if self.keep_input { child.stdin.take() } else { None };
+        Job::watch(what, child, self.input, kept)
     }
 }
 
@@ -182,10 +193,12 @@ pub struct Job {
     what: String,
     group: Pid,
     watched: Arc<Watched>,
+    // Held open for as long as this lives.
+    _input: Option<ChildStdin>,
 }
 
 impl Job {
-    fn watch(what: String, mut child: Child, input: Option<Vec<u8>>) -> Self {
+    fn watch(what: String, mut child: Child, input: Option<Vec<u8>>, kept: Option<ChildStdin>) -> Self {
         let group = Pid::from_child(&child);
         let watched = Arc::new(Watched::default());
         watched.lock().open_streams = 2;
@@ -205,7 +218,7 @@ impl Job {
                 heard.code = status.ok().and_then(|status| status.code());
             });
         });
-        Self { what, group, watched }
+        Self { what, group, watched, _input: kept }
     }
 
     /// Its process number.

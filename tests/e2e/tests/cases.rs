@@ -8,16 +8,26 @@ mod crash;
 mod damage;
 mod disk_full;
 mod first_start;
+mod hardening;
+mod hostile_tars;
+mod install;
 mod interrupted;
+mod life;
 mod lifecycle;
 mod logs;
 mod machines;
+mod mounting;
 mod network;
 mod not_root;
 mod prerequisites;
 mod reset;
+mod sessions;
 mod socket;
 mod stale;
+mod storage;
+mod systemd;
+mod versions;
+mod wsl_errors;
 
 use sampan_e2e::case::Case;
 
@@ -42,6 +52,16 @@ pub(crate) fn all() -> Vec<Case> {
         check::cases(),
         context::cases(),
         reset::cases(),
+        wsl_errors::cases(),
+        versions::cases(),
+        systemd::cases(),
+        sessions::cases(),
+        life::cases(),
+        install::cases(),
+        hardening::cases(),
+        storage::cases(),
+        hostile_tars::cases(),
+        mounting::cases(),
     ]
     .into_iter()
     .flatten()

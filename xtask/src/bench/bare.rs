@@ -47,6 +47,11 @@ impl BareDockerd {
         Ok(Self { root, log: folder.join("dockerd.log") })
     }
 
+    /// The folder with the files of the image.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Starts it and stops it again. Returns the time to the first answer.
     pub(super) fn start(&self) -> Result<Duration> {
         let socket = self.root.join("bench/docker.sock");

@@ -20,17 +20,18 @@ const DEADLINE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct OurInstance<'a> {
     program: &'a Path,
+    wsl: PathBuf,
     scratch: &'a Scratch,
 }
 
 impl<'a> OurInstance<'a> {
     pub(super) fn new(program: &'a Path, scratch: &'a Scratch) -> Self {
-        Self { program, scratch }
+        Self { program, wsl: program.with_file_name("wsl"), scratch }
     }
 
     /// Starts and stops once. Returns the root file system archive that the engine came from.
     pub(super) fn first_start(&self, image: Option<&Path>) -> Result<(PathBuf, Duration)> {
-        let mut command = self.sampan();
+        let mut command = self.command();
         command.arg("start");
         if let Some(image) = image {
             command.arg("--engine-image").arg(image);
@@ -45,7 +46,7 @@ impl<'a> OurInstance<'a> {
 
     /// Starts from fully stopped, and stops fully again. Returns the time to the first answer.
     pub(super) fn start(&self) -> Result<Duration> {
-        let mut command = self.sampan();
+        let mut command = self.command();
         command.arg("start");
         self.start_with(command, DEADLINE)
     }
@@ -64,13 +65,62 @@ impl<'a> OurInstance<'a> {
         if !status.success() {
             bail!("`sampan start` ended with {status}");
         }
-        if !tools::succeeds(self.sampan().arg("stop"))? {
+        if !tools::succeeds(self.command().arg("stop"))? {
             bail!("`sampan stop` failed");
         }
         Ok(took)
     }
 
-    fn sampan(&self) -> Command {
+    /// Runs `sampan` with these arguments.
+    pub(super) fn sampan(&self, arguments: &[&str]) -> Result<()> {
+        self.run(self.command().args(arguments))
+    }
+
+    /// Runs `wsl` with these arguments.
+    pub(super) fn wsl(&self, arguments: &[&str]) -> Result<()> {
+        self.run(self.command().arg("wsl").args(arguments))
+    }
+
+    fn run(&self, command: &mut Command) -> Result<()> {
+        if !tools::succeeds(command)? {
+            bail!("{command:?} failed");
+        }
+        Ok(())
+    }
+
+    /// The program `wsl`.
+    pub(super) fn wsl_program(&self) -> &Path {
+        &self.wsl
+    }
+
+    /// The Docker CLI that the engine's image brought.
+    pub(super) fn docker_program(&self) -> Result<PathBuf> {
+        let cli = state(self.scratch.folder()).join(INSTANCE).join("cli/docker");
+        if tools::succeeds(
+            tools::command(&cli, Path::new("/")).arg("--version").stdout(std::process::Stdio::null()),
+        )? {
+            return Ok(cli);
+        }
+        Ok(PathBuf::from("docker"))
+    }
+
+    /// The engine's socket as `docker -H` takes it.
+    pub(super) fn docker_host(&self) -> String {
+        format!("unix://{}", run(self.scratch.folder()).join(INSTANCE).join("docker.sock").display())
+    }
+
+    /// `command` on the bench's instance.
+    pub(super) fn environment(&self, mut command: Command) -> Command {
+        let folder = self.scratch.folder();
+        command
+            .env("SAMPAN_INSTANCE", INSTANCE)
+            .env("SAMPAN_STATE_DIR", state(folder))
+            .env("SAMPAN_RUN_DIR", run(folder))
+            .env("SAMPAN_WSLCONFIG", folder.join("wslconfig"));
+        command
+    }
+
+    fn command(&self) -> Command {
         sampan(self.program, self.scratch.folder())
     }
 }

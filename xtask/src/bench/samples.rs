@@ -25,16 +25,23 @@ impl Samples {
     }
 }
 
+impl Samples {
+    /// The median of these to the median of `others`.
+    pub(super) fn ratio(&self, others: &Self) -> f64 {
+        self.median().as_secs_f64() / others.median().as_secs_f64()
+    }
+}
+
 impl fmt::Display for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
-        write!(
-            f,
-            "min {:.3} s, median {:.3} s, max {:.3} s",
-            seconds(self.sorted.first()),
-            self.median().as_secs_f64(),
-            seconds(self.sorted.last())
-        )
+        let [min, median, max] =
+            [seconds(self.sorted.first()), self.median().as_secs_f64(), seconds(self.sorted.last())];
+        if median < 0.2 {
+            let [min, median, max] = [min, median, max].map(|time| time * 1000.0);
+            return write!(f, "min {min:.2} ms, median {median:.2} ms, max {max:.2} ms");
+        }
+        write!(f, "min {min:.3} s, median {median:.3} s, max {max:.3} s")
     }
 }
 
@@ -60,5 +67,7 @@ mod tests {
     #[test]
     fn says_the_range() {
         assert_eq!(samples(&[900, 100, 200]).to_string(), "min 0.100 s, median 0.200 s, max 0.900 s");
+        assert_eq!(samples(&[1, 2, 9]).to_string(), "min 1.00 ms, median 2.00 ms, max 9.00 ms");
+        assert!((samples(&[1, 2, 9]).ratio(&samples(&[4])) - 0.5).abs() < 1e-9);
     }
 }

@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("sampan-native", &["sampan-model", "sampan-sys", "sampan-backend"]),
     ("sampand", &["sampan-model", "sampan-sys", "sampan-relay", "sampan-backend", "sampan-native"]),
     ("sampan-guest", &["sampan-model", "sampan-sys", "sampan-relay"]),
-    ("sampan", &["sampan-model", "sampan-relay"]),
+    ("sampan", &["sampan-model", "sampan-sys", "sampan-relay"]),
     ("xtask", &["sampan-model"]),
     ("sampan-e2e", &["sampan-model"]),
 ];

@@ -27,13 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
 const STATE: i32 = 7;
 
 fn registry() -> Registry {
-    let entry = |byte: u8, name: &str| Entry {
-        guid: Guid::from_random([byte; 16]),
-        name: name.to_owned(),
-        version: 2,
-        image: None,
-        previous: None,
-    };
+    let entry = |byte: u8, name: &str| Entry::new(Guid::from_random([byte; 16]), name, 2);
     Registry { distributions: vec![entry(1, ENGINE), entry(2, DATA)], ..Registry::default() }
 }
 
@@ -87,7 +81,7 @@ fn damaged_registry() {
 }
 
 fn newer_registry() {
-    let newer = document::render(&registry()).replacen("\"schemaVersion\": 1", "\"schemaVersion\": 999", 1);
+    let newer = document::render(&registry()).replacen("\"schemaVersion\": 2", "\"schemaVersion\": 999", 1);
     assert!(newer.contains("999"));
     assert_refused(|instance| instance.place().registry(), newer.as_bytes());
 }

@@ -1,0 +1,271 @@
+//! Commands and shells in a distribution.
+
+use std::time::Duration;
+
+use sampan_e2e::case::Case;
+use sampan_e2e::instance::Instance;
+use sampan_e2e::tools::Tool;
+use sampan_e2e::{processes, roots, shared, waiting};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("sessions::exit_codes_and_signals_come_out", exit_codes),
+        Case::new("sessions::streams_are_byte_exact_and_half_closed", streams),
+        Case::new("sessions::c01_to_c23_the_command_line", command_line),
+        Case::new("sessions::a_session_is_leader_and_reaper_inside", parentage),
+        Case::new("sessions::users_groups_and_environment", users),
+        Case::new("sessions::wslenv_carries_variables_in", wslenv),
+        Case::new("sessions::the_working_folder_is_translated", folders),
+        Case::new("sessions::a_terminal_has_size_job_control_and_signals", terminal),
+        Case::new("sessions::a_client_that_dies_takes_its_command_with_it", hang_up),
+        Case::new("sessions::a_daemon_outlives_its_session", daemon),
+        Case::new("sessions::hundreds_at_once", hundreds),
+        Case::new("sessions::sessions_outlive_the_service", service_dies),
+    ]
+}
+
+/// Version 2 and version 1 of the same small root, running in the shared instance without an engine.
+const BOTH: [&str; 2] = ["two", "one"];
+
+fn instance() -> &'static Instance {
+    shared::distributions()
+}
+
+fn run(name: &str, args: &[&str]) -> Tool {
+    instance().wsl_tool(&["-d", name]).args(args).env("WSL_DISABLE_WARNINGS", "1")
+}
+
+fn exit_codes() {
+    for name in BOTH {
+        for (script, code) in
+            [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143)]
+        {
+            run(name, &["-e", "/bin/sh", "-c", script]).run().expect(code);
+        }
+        run(name, &["-e", "/no/such/program"]).run().expect(127);
+        run(name, &["-e", "no-such-program"]).run().expect(127);
+        run(name, &["-e", "/etc/passwd"]).run().expect(126);
+        run(name, &["no-such-program"]).run().expect(127);
+    }
+}
+
+fn streams() {
+    let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for name in BOTH {
+        let copied = run(name, &["-e", "cat"]).input(bytes.clone()).run();
+        copied.expect(0);
+        assert!(copied.bytes() == bytes, "{name}: {} bytes came back", copied.bytes().len());
+        // The end of the input is seen while output still flows.
+        let counted =
+            run(name, &["-e", "sh", "-c", "wc -c; echo err >&2; echo after"]).input(bytes.clone()).run();
+        assert_eq!(counted.text(), format!("{}\nafter\n", bytes.len()));
+        assert_eq!(counted.errors(), "err\n");
+        // A reader that goes away ends the writer, as in any pipeline.
+        let wsl = instance().wsl_tool(&["-d", name, "-e", "yes"]);
+        let pipeline = format!("{wsl}").replace("wsl ", "\"$WSL\" ");
+        let head = Tool::new("sh").args(["-c", &format!("{pipeline} | head -c 10 | wc -c")]);
+        let link = instance().identity().root.join("bin/wsl");
+        let mut head = head.env("WSL", link);
+        for (key, value) in [
+            ("SAMPAN_STATE_DIR", instance().identity().state_base()),
+            ("SAMPAN_RUN_DIR", instance().identity().run_base.clone()),
+        ] {
+            head = head.env(key, value);
+        }
+        assert_eq!(head.env("SAMPAN_INSTANCE", instance().place().name()).run().ok(), "10");
+    }
+}
+
+/// Rows C of the case tables, adapted: words are split by the caller's shell here.
+fn command_line() {
+    let rows: [(&str, &[&str], &str); 12] = [
+        ("C01", &["echo -n \\\""], "\""),
+        ("C02", &["echo -n \\'"], "'"),
+        ("C04", &["echo -n $USER"], "root"),
+        ("C05", &["echo -n \"$USER\""], "root"),
+        ("C08", &["echo -n '$USER'"], "$USER"),
+        ("C10", &["echo", "-n", "a", "", "b"], "a  b"),
+        ("C11", &["echo", "-n", "a", "b", ""], "a b "),
+        ("C13", &["--exec", "echo", "-n", "a"], "a"),
+        ("C14", &["--exec", "echo", "-n", "$USER"], "$USER"),
+        ("C19", &["--exec", "echo", "foo", "", "bar"], "foo  bar\n"),
+        ("C20", &["echo", "LOW!"], "LOW!\n"),
+        ("C22", &["--cd", "~", "--user", "root", "pwd"], "/root\n"),
+    ];
+    for (id, words, expected) in rows {
+        assert_eq!(run("two", words).run().text(), expected, "{id}");
+    }
+    let long = "x".repeat(4096);
+    run("two", &["/bin/true", &long]).run().expect(0);
+    // Longer than any packet.
+    let words: Vec<String> = (0..6000).map(|n| format!("{n}-{}", "y".repeat(40))).collect();
+    let counted = run("two", &["-e", "sh", "-c", "echo $#", "sh"]).args(&words).run();
+    assert_eq!(counted.ok(), "6000");
+}
+
+fn parentage() {
+    // What init(1) of a distribution gives every command: a parent in the same session, which is a leader.
+    for name in BOTH {
+        let script = "set -- $(cat /proc/$$/stat); echo $4 $6; set -- $(cat /proc/$4/stat); echo $1 $6";
+        let said = run(name, &["-e", "sh", "-c", script]).run().ok();
+        let numbers: Vec<&str> = said.split_whitespace().collect();
+        let [parent, session, own, leader] = numbers[..] else { panic!("{said}") };
+        assert_eq!((parent, session), (own, leader), "{name}: {said}");
+        assert_eq!(own, leader, "{name}: the parent leads the session");
+        // An orphan goes to that parent, who reaps it.
+        let orphan =
+            "(sh -c 'sleep 0.2; read -r _ _ _ p _ < /proc/self/stat; echo $p' &) ; sleep 0.6; echo $PPID";
+        let said = run(name, &["-e", "sh", "-c", orphan]).run().ok();
+        assert!(said.lines().count() == 2, "{name}: {said}");
+    }
+}
+
+fn users() {
+    for name in BOTH {
+        let id = run(name, &["-u", "ann", "-e", "id", "-u"]).run().ok();
+        assert_eq!(id, "1000");
+        let groups = run(name, &["-u", "ann", "-e", "id", "-G"]).run().ok();
+        assert_eq!(groups.split_whitespace().count(), 65, "L25: all 64 groups and her own: {groups}");
+        let script =
+            "echo $HOME $USER $LOGNAME $SHELL $WSL_DISTRO_NAME; pwd; umask; test -w /etc/passwd; echo $?";
+        let said = run(name, &["-u", "ann", "--cd", "~", "-e", "sh", "-c", script]).run().ok();
+        assert_eq!(said, format!("/home/ann ann ann /bin/sh {name}\n/home/ann\n0022\n1"), "{name}");
+        let unknown = run(name, &["-u", "nobody-here", "-e", "true"]).run();
+        unknown.expect(255).says("User not found.").says("WSL_E_USER_NOT_FOUND");
+        let path = run(name, &["-e", "sh", "-c", "echo $PATH"]).run().ok();
+        assert!(path.starts_with("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), "{path}");
+        // Nothing of the caller's environment but what was asked for.
+        let leak = run(name, &["-e", "env"]).env("SECRET_OF_THE_HOST", "1").run().ok();
+        assert!(!leak.contains("SECRET_OF_THE_HOST") && !leak.contains("SAMPAN_"), "{leak}");
+        let caps = run(name, &["-u", "ann", "-e", "grep", "-E", "^Cap(Prm|Eff|Amb)", "/proc/self/status"])
+            .run()
+            .ok();
+        assert!(caps.lines().all(|line| line.ends_with("0000000000000000")), "{caps}");
+    }
+}
+
+fn wslenv() {
+    let with = |name: &str, value: &str, wslenv: &str, script: &str| {
+        run("two", &["-e", "sh", "-c", script]).env(name, value).env("WSLENV", wslenv).run().ok()
+    };
+    assert_eq!(with("a", "b", "a/u", "echo $a; echo $WSLENV"), "b\na/u", "H32");
+    assert_eq!(with("a", "b", "a/w", "echo ${a-unset}"), "unset", "H37");
+    assert_eq!(with("Empty", "", "Empty/u", "echo ${Empty-unset}."), ".", "H38");
+    let home = instance().identity().home();
+    let shared = with("p", &home.display().to_string(), "p/p", "echo \"$p\"");
+    assert!(shared.is_empty() || shared.ends_with("/home"), "{shared}");
+}
+
+fn folders() {
+    let outside =
+        instance().wsl_tool(&["-d", "two", "-e", "pwd"]).folder(std::path::Path::new("/proc")).run();
+    assert_eq!(outside.ok(), "/root");
+    assert!(outside.errors().contains("wsl: Failed to translate '/proc'"), "{outside}");
+    let quiet =
+        run("two", &["-e", "pwd"]).folder(std::path::Path::new("/proc")).env("WSL_DISABLE_WARNINGS", "1");
+    assert_eq!(quiet.run().errors(), "");
+    assert_eq!(run("two", &["--cd", "/etc", "-e", "pwd"]).run().ok(), "/etc");
+    assert_eq!(instance().wsl_tool(&["~", "-d", "two", "-e", "pwd"]).run().ok(), "/root");
+}
+
+/// Runs `wsl` with a terminal, which `script(1)` gives it; `typed` is a shell script whose output is typed.
+fn with_terminal(name: &str, args: &str, typed: &str) -> String {
+    let link = instance().identity().root.join("bin/wsl");
+    instance().wsl(&["--version"]).ok();
+    let line = format!("{} -d {name} {args}", link.display());
+    let shell = instance().identity().tool(std::path::Path::new("sh"));
+    let script = format!("({typed}) | script -qec '{line}' /dev/null");
+    shell.args(["-c", &script]).env("WSL_DISABLE_WARNINGS", "1").run().text().replace('\r', "")
+}
+
+fn terminal() {
+    for name in BOTH {
+        let tty = with_terminal(name, "-e tty", "sleep 1");
+        assert!(tty.contains("/dev/pts/"), "{name}: {tty}");
+        let sized = format!(
+            "stty rows 41 cols 99; {} -d {name} -e stty size",
+            instance().identity().root.join("bin/wsl").display()
+        );
+        let script = instance().identity().tool(std::path::Path::new("script"));
+        let size = script.args(["-qec", &sized, "/dev/null"]).run().text();
+        assert!(size.contains("41 99"), "{name}: {size}");
+        // Interrupt, job control, exit code of the last command.
+        let typed = "sleep 2; echo sleep 100; sleep 2; printf '\\003'; sleep 1; echo 'echo code $?'; echo exit 3; sleep 1";
+        let said = with_terminal(name, "", typed);
+        assert!(said.contains("code 130"), "{name}: {said}");
+        // All of the output is there when the command ends at once.
+        let many = with_terminal(name, "-e seq 1 20000", "sleep 1");
+        assert!(
+            many.trim_end().ends_with("20000") && many.lines().count() >= 20000,
+            "{name}: {} lines",
+            many.lines().count()
+        );
+    }
+}
+
+fn hang_up() {
+    for name in BOTH {
+        let job = run(name, &["-e", "sh", "-c", "echo ready; exec sleep 98765"]).spawn();
+        job.wait_for_text("ready");
+        let sleeping = || {
+            let own = instance().processes();
+            own.into_iter().any(|process| process.command_line().iter().any(|word| word == "98765"))
+        };
+        waiting::until("the command runs", sleeping);
+        job.kill();
+        waiting::until("the command ends with its client", || !sleeping());
+    }
+}
+
+fn daemon() {
+    for name in BOTH {
+        let mark = format!("/tmp/daemon-{name}");
+        run(
+            name,
+            &[
+                "-e",
+                "sh",
+                "-c",
+                &format!("setsid sh -c 'sleep 2; touch {mark}; sleep 3' >/dev/null 2>&1 < /dev/null &"),
+            ],
+        )
+        .run()
+        .expect(0);
+        waiting::until("the daemon has done its work", || {
+            run(name, &["-e", "test", "-e", &mark]).run().code() == Some(0)
+        });
+    }
+}
+
+fn hundreds() {
+    let jobs: Vec<_> = (0..200)
+        .map(|n| run(BOTH[n % 2], &["-e", "sh", "-c", "cat; exit 5"]).input(format!("input {n}")).spawn())
+        .collect();
+    for (n, job) in jobs.into_iter().enumerate() {
+        let output = job.finish();
+        output.expect(5);
+        assert_eq!(output.text(), format!("input {n}"));
+    }
+}
+
+fn service_dies() {
+    let instance = Instance::new();
+    instance.import("d", &roots::small(), 2);
+    let job = instance
+        .wsl_tool(&[
+            "-d",
+            "d",
+            "-e",
+            "sh",
+            "-c",
+            "echo ready; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done; exit 4",
+        ])
+        .spawn();
+    job.wait_for_text("ready");
+    processes::Process::find(instance.service().pid).expect("it runs").kill();
+    // A new service finds the distribution running and gives it further sessions.
+    instance.inside("d", "touch /tmp/go").ok();
+    let output = job.finish_within(Duration::from_mins(2));
+    output.expect(4).says("done");
+    assert_eq!(instance.state_of("d"), "Running");
+}

@@ -1,0 +1,105 @@
+//! Distributions whose PID 1 is systemd.
+
+use sampan_e2e::case::Case;
+use sampan_e2e::instance::Instance;
+use sampan_e2e::{roots, waiting};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("systemd::it_boots_serves_and_ends", boots),
+        Case::new("systemd::l05_without_the_key_there_is_none", without),
+        Case::new("systemd::l07_a_user_has_a_user_session", user_session),
+        Case::new("systemd::a_shutdown_of_one_takes_nothing_from_another", neighbours),
+        Case::new("systemd::a_service_is_activity_and_a_bare_system_is_not", idle),
+        Case::new("systemd::version_1_says_why_not", version_1),
+    ]
+}
+
+/// An instance with a Debian distribution `deb` that has `boot.systemd`.
+fn instance(version: u8) -> Instance {
+    let instance = Instance::new();
+    instance.wslconfig("[general]\ninstanceIdleTimeout=-1\n");
+    instance.import("deb", &roots::debian(), version);
+    instance.inside("deb", "printf '[boot]\\nsystemd=true\\n' > /etc/wsl.conf").ok();
+    instance.wsl(&["--terminate", "deb"]).expect(0);
+    instance
+}
+
+fn state(instance: &Instance) -> String {
+    instance.inside("deb", "systemctl is-system-running --wait").text().trim().to_owned()
+}
+
+fn boots() {
+    let instance = instance(2);
+    let first = state(&instance);
+    let failed = instance.inside("deb", "systemctl --failed --no-legend").text();
+    assert!(["running", "degraded"].contains(&first.as_str()), "{first}: {failed}");
+    assert_eq!(
+        instance.inside("deb", "cat /proc/1/comm; systemd-detect-virt -c").text(),
+        "systemd\ncontainer-other\n"
+    );
+    instance.inside("deb", "systemd-run --wait --pipe echo from-a-unit").says("from-a-unit");
+    instance.inside("deb", "systemctl daemon-reexec && systemctl is-active systemd-journald").says("active");
+    instance.inside("deb", "journalctl -b -n 5 --no-pager").expect(0);
+    instance.inside("deb", "echo kept > /var/kept").ok();
+    instance.wsl(&["--terminate", "deb"]).expect(0);
+    assert_eq!(instance.state_of("deb"), "Stopped");
+    instance.inside("deb", "cat /var/kept").says("kept");
+    // It went in order.
+    let log = instance
+        .inside("deb", "journalctl -b -1 --no-pager | tail -50; ls /var/log/journal 2>/dev/null; echo END");
+    log.says("END");
+    instance.inside("deb", "systemctl poweroff").expect(0);
+    waiting::until("it is off", || instance.state_of("deb") == "Stopped");
+    instance.inside("deb", "echo on again").says("on again");
+    instance.inside("deb", "(sleep 1; systemctl reboot) & echo going").says("going");
+    waiting::until("a reboot ends it", || instance.state_of("deb") == "Stopped");
+}
+
+fn without() {
+    let instance = Instance::new();
+    instance.import("deb", &roots::debian(), 2);
+    let said = instance.inside("deb", "systemctl --system is-system-running; cat /proc/1/comm");
+    assert!(!said.text().contains("running\n") && !said.text().contains("degraded"), "{said}");
+}
+
+fn user_session() {
+    let instance = instance(2);
+    let script = "echo $XDG_RUNTIME_DIR; systemctl is-active user@$(id -u); test -w /run/user/1000 && stat -f -c %T /run/user/1000";
+    let said = instance.wsl(&["-d", "deb", "-u", "ann", "-e", "sh", "-c", script]);
+    assert_eq!(said.ok(), "/run/user/1000\nactive\ntmpfs", "{said}");
+    let user =
+        instance.wsl(&["-d", "deb", "-u", "ann", "-e", "systemctl", "--user", "is-system-running", "--wait"]);
+    assert!(["running", "degraded"].contains(&user.text().trim()), "{user}");
+}
+
+fn neighbours() {
+    let instance = instance(2);
+    instance.import("two", &roots::small(), 2);
+    instance.inside("two", "echo shared > /mnt/wsl/file && mkdir -p /mnt/wsl/t").expect(0);
+    instance.inside("deb", "cat /mnt/wsl/file").says("shared");
+    instance.inside("deb", "systemctl poweroff").expect(0);
+    waiting::until("it is off", || instance.state_of("deb") == "Stopped");
+    instance.inside("two", "cat /mnt/wsl/file").says("shared");
+    instance.inside("deb", "cat /mnt/wsl/file").says("shared");
+}
+
+fn idle() {
+    let instance = instance(2);
+    instance.wslconfig("[general]\ninstanceIdleTimeout=1000\n");
+    instance.wsl(&["--shutdown"]).expect(0);
+    state(&instance);
+    waiting::until("a bare system is idle", || instance.state_of("deb") == "Stopped");
+    instance.inside("deb", "systemd-run --unit=worker sleep 100000").expect(0);
+    waiting::let_pass(std::time::Duration::from_secs(5));
+    assert_eq!(instance.state_of("deb"), "Running");
+    instance.inside("deb", "systemctl stop worker").expect(0);
+    waiting::until("idle again", || instance.state_of("deb") == "Stopped");
+}
+
+fn version_1() {
+    let instance = instance(1);
+    let said = instance.inside("deb", "cat /proc/1/comm");
+    assert!(!said.text().contains("systemd"), "{said}");
+    assert!(said.errors().contains("wsl: ") && said.errors().contains("--set-version deb 2"), "{said}");
+}
