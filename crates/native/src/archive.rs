@@ -19,7 +19,7 @@ use sampan_model::guest::{ConfineSpec, ConfinedRoot, ConfinedTree};
 pub(crate) use self::filter::Filter;
 use crate::ticks;
 use crate::tools::guest::Guest;
-use crate::tools::{Tool, ToolError, find};
+use crate::tools::{Tool, ToolError, find_confined};
 
 /// What is kept besides names, contents, permissions and times. Numbers, not names: the host's users are not those of
 /// the archive.
@@ -228,7 +228,7 @@ fn run(tool: Tool, tar: &Path, is_progress: impl Fn(&str) -> bool + Sync) -> Res
 /// The paths of tar, and of the filter's program as an option for it.
 fn tools(filter: Filter) -> Result<(PathBuf, Option<String>), ToolError> {
     let path =
-        |program: &str| find(program).ok_or_else(|| ToolError::Missing { program: program.to_owned() });
+        |program: &str| find_confined(program).ok_or_else(|| ToolError::Missing { program: program.to_owned() });
     let option = |program| {
         // Of those that pack it is much the slowest, and has a way to use all processors.
         let threads = if filter == Filter::Xz { " --threads=0" } else { "" };

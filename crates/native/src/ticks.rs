@@ -42,7 +42,7 @@ mod tests {
         };
         let wait = || {
             while ticks.load(Ordering::Relaxed) < 3 {
-                std::thread::yield_now()
+                std::thread::yield_now();
             }
         };
         assert_eq!(

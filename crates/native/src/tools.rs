@@ -247,6 +247,14 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok())
 }
 
+/// As [`find`], for a program that is to run confined, where only the system's own folders are: a link in a folder of the
+/// user's is followed to there.
+pub(crate) fn find_confined(program: &str) -> Option<PathBuf> {
+    let found = find(program)?;
+    let of_the_system = ["/usr", "/bin", "/sbin"].iter().any(|folder| found.starts_with(folder));
+    if of_the_system { Some(found) } else { std::fs::canonicalize(found).ok() }
+}
+
 fn last_lines(stderr: Option<impl Read>, line: &impl Fn(&str)) -> Vec<String> {
     let Some(stderr) = stderr else { return Vec::new() };
     let mut kept = VecDeque::new();

@@ -12,7 +12,7 @@ use sampan_model::guest::{ConfineSpec, ConfinedRoot, ConfinedTree};
 use sampan_sys::mount;
 
 use crate::tools::guest::Guest;
-use crate::tools::{Tool, ToolError, find};
+use crate::tools::{Tool, ToolError, find_confined};
 
 /// A million files on a slow disk.
 const LIMIT: Duration = Duration::from_hours(12);
@@ -49,7 +49,7 @@ impl Explain for RemoveError {
 /// Copies all of a root file system into an empty one: owners, permissions, times, links of both kinds, devices, sockets,
 /// access lists, extended attributes, and holes. What was copied is on the disk then.
 pub(crate) fn copy(guest: &Guest, from: ConfinedRoot, to: ConfinedRoot) -> Result<(), ToolError> {
-    let cp = find("cp").ok_or_else(|| ToolError::Missing { program: "cp".to_owned() })?;
+    let cp = find_confined("cp").ok_or_else(|| ToolError::Missing { program: "cp".to_owned() })?;
     let trees = vec![
         ConfinedTree { at: PathBuf::from("/source"), root: from, writable: false },
         ConfinedTree { at: PathBuf::from("/target"), root: to, writable: true },
@@ -120,7 +120,7 @@ mod tests {
     fn hard_links_count_once_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
-        sampan_sys::fs::write_atomic(&file, &[1; 100_000], 0o600).unwrap();
+        sampan_sys::fs::write_atomic(&file, &vec![1; 100_000], 0o600).unwrap();
         let alone = used_bytes(folder.path());
         assert!((100_000..150_000).contains(&alone), "{alone}");
         fs::hard_link(&file, folder.path().join("link")).unwrap();

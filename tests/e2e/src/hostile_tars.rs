@@ -77,14 +77,14 @@ fn names(all: &mut Vec<HostileTar>, outside: &str) {
     add(all, "name-with-control-characters", Imported, file("a\nb\u{1b}[2J\u{7f}"));
     add(all, "name-that-is-no-text", Imported, long(b"caf\xe9\xff\xfe").end());
     add(all, "name-too-long-for-a-file", Either, long(&[b'n'; 300]).end());
-    add(all, "name-of-100-kb", Either, long(&[b'n'; 100_000]).end());
+    add(all, "name-of-100-kb", Either, long(&vec![b'n'; 100_000]).end());
     add(all, "name-of-100-kb-in-folders", Either, long("d/".repeat(50_000).as_bytes()).end());
     add(all, "name-with-nul", Either, long(b"a\0../../../../escaped\0").end());
     add(all, "name-in-a-record-with-nul", Either, {
         Tar::distro().record("path", b"a\0/../../escaped").file("x", b"loot").end()
     });
     add(all, "name-in-a-record-of-100-kb", Either, {
-        Tar::distro().record("path", &[b'p'; 100_000]).file("x", b"loot").end()
+        Tar::distro().record("path", &vec![b'p'; 100_000]).file("x", b"loot").end()
     });
     add(all, "name-in-a-record-absolute", Either, {
         Tar::distro().record("path", format!("{outside}/treasure").as_bytes()).file("x", b"loot").end()
@@ -142,7 +142,7 @@ fn symlinks(all: &mut Vec<HostileTar>, outside: &str) {
     add(all, "symlink-to-itself", Imported, Tar::distro().symlink("a", "a").symlink("b", "b/b").end());
     add(all, "symlink-to-itself-and-a-file-through-it", Either, through(Tar::distro().symlink("a", "a")));
     add(all, "symlink-of-100-kb", Either, {
-        Tar::distro().long(b'K', &[b't'; 100_000]).symlink("a", "x").end()
+        Tar::distro().long(b'K', &vec![b't'; 100_000]).symlink("a", "x").end()
     });
     add(all, "symlink-to-nothing", Either, Tar::distro().symlink("a", "").end());
     add(all, "symlink-with-contents", Either, {
@@ -187,7 +187,7 @@ fn hard_links(all: &mut Vec<HostileTar>, outside: &str) {
     add(all, "hard-link-to-a-later-file", Either, link("later").file("later", b"x").end());
     add(all, "hard-link-into-the-process", Either, link("/proc/1/exe").end());
     add(all, "hard-link-of-100-kb", Either, {
-        Tar::distro().long(b'K', &[b't'; 100_000]).hard_link("a", "x").end()
+        Tar::distro().long(b'K', &vec![b't'; 100_000]).hard_link("a", "x").end()
     });
 }
 
@@ -437,7 +437,7 @@ fn attributes(all: &mut Vec<HostileTar>) {
     add(all, "attribute-without-name", Either, with("SCHILY.xattr.", b"v"));
     add(all, "attribute-of-no-kind", Either, with("SCHILY.xattr.nokind", b"v"));
     add(all, "attribute-of-an-unknown-kind", Either, with("SCHILY.xattr.no.kind", b"v"));
-    add(all, "attribute-of-70-kb", Either, with("SCHILY.xattr.user.large", &[b'v'; 70_000]));
+    add(all, "attribute-of-70-kb", Either, with("SCHILY.xattr.user.large", &vec![b'v'; 70_000]));
     add(all, "attribute-with-a-name-of-300-bytes", Either, {
         with(&format!("SCHILY.xattr.user.{}", "n".repeat(300)), b"v")
     });
@@ -450,7 +450,7 @@ fn attributes(all: &mut Vec<HostileTar>) {
         Either,
         with("SCHILY.acl.access", b"user:nobody-here:rwx,garbage"),
     );
-    add(all, "attribute-of-acl-without-end", Either, with("SCHILY.acl.default", &[b'u'; 50_000]));
+    add(all, "attribute-of-acl-without-end", Either, with("SCHILY.acl.default", &vec![b'u'; 50_000]));
     add(all, "attribute-of-selinux", Either, with("RHT.security.selinux", b"no:such:label"));
     add(all, "attributes-by-the-thousand", Either, {
         let records: Vec<u8> =
@@ -494,7 +494,7 @@ fn probed(all: &mut Vec<HostileTar>, outside: &str) {
 }
 
 fn containers(all: &mut Vec<HostileTar>) {
-    let distro = Tar::distro().file("x", &[b'x'; 20_000]).end();
+    let distro = Tar::distro().file("x", &vec![b'x'; 20_000]).end();
     let zipped = gzip::stored(&distro);
     add(all, "empty", Refused, Vec::new());
     add(all, "one-byte", Refused, vec![b'x']);

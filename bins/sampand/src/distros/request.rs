@@ -20,8 +20,7 @@ use crate::operation::Operation;
 
 /// Answers the one request of a client.
 pub(super) fn answer(desk: &Desk, client: &Client) {
-    let answer =
-        read(desk, client).map(|(request, fds)| guarded(|| carry_out(desk, client, request, fds)));
+    let answer = read(desk, client).map(|(request, fds)| guarded(|| carry_out(desk, client, request, fds)));
     match answer {
         Ok(Answer::Last(reply)) => client.tell(&reply),
         Err(Some(failure)) => client.tell(&failed(failure)),

@@ -87,6 +87,14 @@ impl Distros {
         match started {
             Ok((running, warnings)) => {
                 warnings.into_iter().for_each(warn);
+                if let BootRoot::Image { read_only: true, image, .. } = &spec.root {
+                    warn(format!(
+                        "The file system of {0} is damaged: it is started read-only. To repair it: \
+                         `wsl --terminate {0}`, then `e2fsck -f {1}`",
+                        entry.name,
+                        image.display(),
+                    ));
+                }
                 native.show_disks(&running).into_iter().for_each(warn);
                 watch::watch(&self.native, running);
                 Ok(())
@@ -225,11 +233,6 @@ fn repair(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> bool {
         }
         Ok(Repair::Impossible) => {
             *read_only = true;
-            warn(format!(
-                "The file system of {0} is damaged: it is started read-only. To repair it: `wsl --terminate {0}`, then `e2fsck -f {1}`",
-                entry.name,
-                image.display(),
-            ));
             true
         }
         Err(error) => {

@@ -156,6 +156,11 @@ fn usual_location(above: &str) -> Result<Option<PathBuf>, Failure> {
         return Ok(None);
     }
     let above = Path::new(above);
+    if !above.is_absolute() {
+        let message =
+            format!("general.distributionInstallPath in .wslconfig is no absolute path: {}", above.display());
+        return Err(Failure::new(Code::InvalidArg).with_message(message).in_context(Context::RegisterDistro));
+    }
     let made = DirBuilder::new().recursive(true).mode(0o755).create(above);
     made.map_err(|error| cannot("make", above, &error).in_context(Context::RegisterDistro))?;
     let guid = fresh_guid().map_err(failure)?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sampan_e2e::case::{Case, Skip};
+use sampan_e2e::disk::FullDisk;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::tools::{Output, Tool};
 use sampan_e2e::web::{Answer, Web};
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("install::e17_n19_n25_n26_n28_n29_and_n31_refusals", refusals),
         Case::new("install::e19_and_e20_a_list_that_cannot_be_reached", unreachable),
         Case::new("install::downloads_that_go_wrong_leave_nothing", downloads),
+        Case::new("install::a_full_disk_is_told_and_nothing_is_left", full),
         Case::new("install::a_service_that_dies_while_it_downloads_leaves_nothing", killed),
         Case::new("install::n34_o01_to_o08_the_first_shell", first_run),
         Case::new("install::o16_a_conversion_keeps_what_os_release_said", os_release),
@@ -127,6 +129,9 @@ fn names_and_places() {
     assert!(!folder.exists());
 
     let there = instance.scratch("there");
+    instance.wslconfig("[general]\ndistributionInstallPath = C:/wsl\n");
+    let relative = install(&instance, &["--from-file", tar, "--name", "n07"]);
+    assert_fails(&relative, "", "Wsl/Service/RegisterDistro/E_INVALIDARG");
     instance.wslconfig(&format!("[general]\ndistributionInstallPath = {}\n", there.display()));
     install(&instance, &["--from-file", tar, "--name", "n07"]).expect(0);
     let folder = entry(&instance, "n07").folder(instance.place());
@@ -381,8 +386,15 @@ fn refusals() {
     }
     let hex = "Downloading: F\nInvalid hex string: wrongformat\n";
     assert_fails(&install(&instance, &["format"]), hex, "Wsl/InstallDistro/VerifyChecksum/E_INVALIDARG"); // N26
-    let package = install(&instance, &["old"]);
-    assert_fails(&package, "", "Wsl/InstallDistro/WSL_E_DISTRO_ONLY_AVAILABLE_FROM_STORE");
+    for words in [&["old"][..], &["old", "--legacy"], &["--legacy"]] {
+        let output = install(&instance, words);
+        assert_fails(&output, "old is offered", "Wsl/InstallDistro/WSL_E_DISTRO_ONLY_AVAILABLE_FROM_STORE");
+    }
+    assert_fails(
+        &install(&instance, &["dummy", "--legacy"]),
+        "Invalid distribution name: 'dummy'.\n",
+        not_found,
+    );
     assert_fails(&install(&instance, &["nowhere"]), "", "Wsl/InstallDistro/E_INVALIDARG");
     assert!(!web.asked().iter().any(|path| path == "/distro.tar"), "{:?}", web.asked());
 
@@ -489,6 +501,27 @@ fn downloads() {
         output.says(said);
         assert_nothing(&instance, &[]);
     }
+}
+
+fn full() {
+    let instance = Instance::new();
+    let disk = FullDisk::below(&instance, 40);
+    let web = Web::new();
+    let huge = web.put("/huge.tar", Answer::Bytes(vec![0; 64 << 20]));
+    let small = web.put("/small.tar", Answer::File(roots::small()));
+    let list = flavor(
+        "x",
+        &[version("huge", "F", &huge, "00"), version("small", "F", &small, &sha256(&roots::small()))],
+    );
+    set_lists(&instance, &web.put("/list.json", Answer::Bytes(list.to_string().into_bytes())), None);
+    for words in [&["huge"][..], &["debian"]] {
+        let output = install(&instance, words);
+        assert_fails(&output, "", "Wsl/InstallDistro/ERROR_DISK_FULL");
+        assert_nothing(&instance, &[]);
+    }
+    disk.make_room();
+    install(&instance, &["small"]).expect(0);
+    instance.inside("small", "echo OK").says("OK");
 }
 
 fn killed() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::tools::{Output, Tool};
-use sampan_e2e::{files, kernel, random, roots, waiting};
+use sampan_e2e::{disk, files, kernel, random, roots, waiting};
 use serde_json::{Value, json};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("mounting::m25_e22_e23_what_is_refused", refused),
         Case::new("mounting::every_distribution_has_its_own_ids", ids),
         Case::new("mounting::a_disk_in_use_stays_and_its_user_is_named", in_use),
+        Case::new("mounting::a_systemd_that_ends_takes_no_disk_from_others", systemd),
         Case::new("mounting::a_device_of_the_machine", device),
         Case::new("mounting::the_disk_of_a_distribution_is_used_once", own_disk),
         Case::new("mounting::many_at_once", at_once),
@@ -29,10 +30,6 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("mounting::a_damaged_disk_is_repaired_or_can_be_looked_at", damaged),
     ]
 }
-
-/// Where the partitions of [`partitioned`] begin, and how long they are, in MiB.
-const PARTITIONS: [(u64, u64); 2] = [(1, 16), (20, 16)];
-const MIB: u64 = 1 << 20;
 
 /// An instance with a running distribution `d`, and `p` without a user namespace.
 fn instance() -> Instance {
@@ -56,38 +53,12 @@ fn folder(instance: &Instance) -> PathBuf {
 
 /// An image with an ext4 file system in each of two partitions.
 fn partitioned(instance: &Instance, name: &str) -> PathBuf {
-    let image = folder(instance).join(name);
-    let file = File::create(&image).expect("a file of the test");
-    file.set_len(40 * MIB).expect("a sparse file");
-    // A boot record (UEFI Specification 2.10, table 5.1) with two Linux partitions.
-    let mut record = [0; 512];
-    for (slot, (start, length)) in record[446..].chunks_exact_mut(16).zip(PARTITIONS) {
-        slot[4] = 0x83;
-        for (bytes, value) in slot[8..].chunks_exact_mut(4).zip([start, length]) {
-            bytes.copy_from_slice(&u32::try_from(value * MIB / 512).expect("small").to_le_bytes());
-        }
-    }
-    record[510..].copy_from_slice(&[0x55, 0xaa]);
-    file.write_all_at(&record, 0).expect("the boot record");
-    for (start, length) in PARTITIONS {
-        let offset = format!("offset={}", start * MIB);
-        let size = format!("{length}M");
-        Tool::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-E", &offset]).arg(&image).arg(size).run().ok();
-    }
-    image
+    disk::partitioned(&folder(instance).join(name))
 }
 
 /// An image with one ext4 file system.
 fn plain(instance: &Instance, name: &str) -> PathBuf {
-    let image = empty(instance, name);
-    Tool::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&image).run().ok();
-    image
-}
-
-fn empty(instance: &Instance, name: &str) -> PathBuf {
-    let image = folder(instance).join(name);
-    File::create(&image).and_then(|file| file.set_len(16 * MIB)).expect("a sparse file");
-    image
+    disk::formatted(&folder(instance).join(name))
 }
 
 /// `wsl --mount DISK` with more words.
@@ -176,8 +147,7 @@ fn partition() {
 fn two_partitions() {
     let instance = instance();
     let disk = partitioned(&instance, "two.img");
-    let offset = format!("offset={}", PARTITIONS[1].0 * MIB);
-    Tool::new("mke2fs").args(["-q", "-F", "-t", "ext2", "-E", &offset]).arg(&disk).arg("16M").run().ok();
+    disk::format_partition(&disk, 2, "ext2");
     mount(&instance, &disk, &["-p", "1"]).expect(0);
     // Of another type, as the row has it. Its driver can't shift ids, which is said.
     let said = mount(&instance, &disk, &["-p", "2", "--type", "ext2"]);
@@ -255,7 +225,7 @@ fn whole() {
     assert_eq!(record(&instance)["disks"][0]["mounts"], json!([{ "name": name, "type": "ext4" }]), "M08");
     unmount(&instance, &disk).expect(0);
 
-    let zeroes = empty(&instance, "zeroes.img");
+    let zeroes = disk::empty(&folder(&instance).join("zeroes.img"));
     let nothing = mount(&instance, &zeroes, &[]);
     let path = zeroes.display().to_string();
     assert_eq!(
@@ -509,6 +479,29 @@ fn in_use() {
     assert_nothing_attached(&instance);
 }
 
+fn systemd() {
+    let instance = instance();
+    instance.import("deb", &roots::debian(), 2);
+    instance.sampan(&["distro", "set", "deb", "--privileged", "--yes"]).expect(0);
+    instance.inside("deb", "printf '[boot]\\nsystemd=true\\n' > /etc/wsl.conf").expect(0);
+    instance.wsl(&["--terminate", "deb"]).expect(0);
+    let disk = plain(&instance, "kept.img");
+    mount(&instance, &disk, &["--name", "kept"]).expect(0);
+    for end in [&["--terminate", "deb"][..], &["-d", "deb", "-u", "root", "-e", "systemctl", "poweroff"]] {
+        // Until systemd has made a unit of the mount, it would not unmount it either.
+        let seen = "until systemctl is-active mnt-wsl-kept.mount; do sleep 0.1; done";
+        instance.inside("deb", seen).expect(0);
+        // The connection may end with the distribution.
+        instance.wsl(end);
+        waiting::until("it has stopped", || instance.state_of("deb") == "Stopped");
+        for name in ["d", "p"] {
+            instance.inside(name, "test -d /mnt/wsl/kept/lost+found").expect(0);
+        }
+    }
+    unmount(&instance, &disk).expect(0);
+    assert_nothing_attached(&instance);
+}
+
 fn device() {
     let instance = instance();
     let disk = partitioned(&instance, "machine.img");
@@ -526,7 +519,7 @@ fn device() {
     files::make_folder(&here);
     let partition = PathBuf::from(format!("{}p1", node.display()));
     let is_node = |path: &Path| fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
-    let offset = format!("loop,offset={},ro", PARTITIONS[0].0 * MIB);
+    let offset = format!("loop,offset={},ro", disk::PARTITIONS[0].0);
     let mounted = if is_node(&partition) {
         Tool::new("mount").arg(&partition).arg(&here).run()
     } else {
@@ -534,7 +527,7 @@ fn device() {
     };
     mounted.ok();
     let refused = mount(&instance, &node, &["-p", "1"]);
-    sampan_e2e::disk::unmount(&here);
+    disk::unmount(&here);
     if is_node(&partition) {
         refused.expect(255).says("ERROR_SHARING_VIOLATION").says("unmount it on this machine first");
     }

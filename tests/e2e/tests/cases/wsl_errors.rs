@@ -157,7 +157,7 @@ const ROWS: &[(&str, &[&str], &str, &str)] = &[
         "There is no distribution with the supplied name.",
         "WSL_E_DISTRO_NOT_FOUND",
     ),
-    ("extra", &["--terminate", "nope", "more"], "Invalid command line argument: more", ""),
+    ("extra", &["--terminate", "nope", "more"], "Invalid command line argument: more", "Wsl/E_INVALIDARG"),
     ("missing", &["--terminate"], "missing a required parameter", ""),
 ];
 

@@ -114,14 +114,12 @@ fn e25_a_disk_that_is_gone_and_the_engine_s_own_distribution() {
     let base = tempfile::tempdir().unwrap();
     let desk = desk(base.path());
     let entry = |byte, name| Entry::new(Guid::from_random([byte; 16]), name, 2);
-    let registry = Registry { distributions: vec![entry(1, ENGINE), entry(2, "lost")], ..Registry::default() };
+    let registry =
+        Registry { distributions: vec![entry(1, ENGINE), entry(2, "lost")], ..Registry::default() };
     let path = desk.instance.registry();
     sampan_sys::fs::write_atomic(&path, render(&registry).as_bytes(), 0o600).unwrap();
     let lost = asked(&desk, session(Target::Name { name: "LOST".to_owned() }, false), 3);
-    assert_eq!(
-        code_path(&lost),
-        "Error code: Wsl/Service/CreateInstance/MountDisk/HCS/ERROR_PATH_NOT_FOUND"
-    );
+    assert_eq!(code_path(&lost), "Error code: Wsl/Service/CreateInstance/MountDisk/HCS/ERROR_PATH_NOT_FOUND");
     let internal = asked(&desk, session(Target::Name { name: ENGINE.to_owned() }, false), 3);
     assert_eq!(code_path(&internal), "Error code: Wsl/Service/E_ACCESSDENIED");
     let unregister = Request::Unregister { name: ENGINE.to_owned(), force: false };
