@@ -12,7 +12,9 @@ use sampan_sys::{Errno, loopdev};
 use crate::verb;
 
 /// `discard`: deleted bytes go back to the host at once. `noinit_itable`: no background writer fills a sparse image.
-pub(crate) const OPTIONS: &[(&str, Option<&str>)] = &[("discard", None), ("noinit_itable", None)];
+/// `errors`: an image may ask for a panic of the kernel when it is damaged, and anybody may have made it.
+pub(crate) const OPTIONS: &[(&str, Option<&str>)] =
+    &[("discard", None), ("noinit_itable", None), ("errors", Some("remount-ro"))];
 
 /// Programs of a hundred megabytes are read in few large pieces: each small one costs a turn of the loop device's worker.
 const READ_AHEAD: u32 = 16 << 20;

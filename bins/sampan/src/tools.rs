@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use sampan_model::api::{ErrorBody, ErrorCode};
@@ -75,6 +76,59 @@ pub(crate) fn docker(
         command.env("DOCKER_HOST", format!("unix://{}", host.display()));
     }
     Ok(command)
+}
+
+/// The files of an image of the engine, on their way out as an archive.
+#[derive(Debug)]
+pub(crate) struct Export<'a> {
+    instance: &'a Instance,
+    container: String,
+    child: Child,
+    archive: ChildStdout,
+}
+
+impl<'a> Export<'a> {
+    /// Begins to write `image` as an archive: of a container that is made of it and never runs.
+    pub(crate) fn begin(instance: &'a Instance, image: &str) -> Result<Self, Problem> {
+        let socket = instance.docker_socket();
+        let mut create = docker(instance, DockerProgram::Docker, Some(&socket))?;
+        // An image may name no program; a container has to.
+        create.args(["create", "--pull", "never", image, "/sampan"]);
+        let created = crate::commands::wait(output(create))?;
+        if !created.status.success() {
+            return Err(told(&created.stdout, &created.stderr, "docker create")
+                .hint("`sampan docker images` lists the images there are"));
+        }
+        let container = String::from_utf8_lossy(&created.stdout).trim().to_owned();
+        let mut export = docker(instance, DockerProgram::Docker, Some(&socket))?;
+        export.args(["export", &container]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let failed = |error: std::io::Error| Problem::failed(format!("can't run docker export: {error}"));
+        let mut child = export.spawn().map_err(failed)?;
+        let archive = child.stdout.take().ok_or_else(|| Problem::failed("docker export has no output"))?;
+        Ok(Self { instance, container, child, archive })
+    }
+
+    /// Where the archive can be read.
+    pub(crate) fn archive(&self) -> BorrowedFd<'_> {
+        self.archive.as_fd()
+    }
+
+    /// Takes the container away; an error when the archive is not whole.
+    pub(crate) fn end(mut self) -> Result<(), Problem> {
+        // Nobody reads any more: an export that is not done ends.
+        drop(self.archive);
+        let status = self.child.wait();
+        let socket = self.instance.docker_socket();
+        let mut remove = docker(self.instance, DockerProgram::Docker, Some(&socket))?;
+        remove.args(["rm", &self.container]);
+        let removed = crate::commands::wait(output(remove))?;
+        match status {
+            Ok(status) if status.success() && removed.status.success() => Ok(()),
+            Ok(status) if status.success() => Err(told(&removed.stdout, &removed.stderr, "docker rm")),
+            Ok(status) => Err(Problem::failed(format!("docker export ended with {status}"))),
+            Err(error) => Err(Problem::failed(format!("can't wait for docker export: {error}"))),
+        }
+    }
 }
 
 /// Becomes `command`. Returns only when that is impossible.

@@ -332,18 +332,31 @@ fn freedom_is_given_to_a_distribution_only_with_a_yes() {
 #[test]
 fn a_distribution_is_made_of_an_image() {
     let instance = Instance::new();
-    let service = serve(&instance, |socket, request, _| {
+    let docker = instance.path("state/t/cli/bin/docker");
+    fs::create_dir_all(docker.parent().unwrap()).unwrap();
+    let calls = instance.path("calls");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> {}\ncase $1 in create) echo id-7;; export) echo files of $2;; esac\n",
+        calls.display()
+    );
+    sampan_sys::fs::write_atomic(&docker, script.as_bytes(), 0o755).unwrap();
+    let service = serve(&instance, |socket, request, fds| {
+        let mut archive = String::new();
+        File::from(fds.into_iter().next().unwrap()).read_to_string(&mut archive).unwrap();
         say(socket, &Reply::Done { installed: Some("tools".to_owned()) }, &[]);
-        request
+        (request, archive)
     });
     let output = finish(&mut instance.command(&["distro", "from-image", "alpine:3", "--name", "tools"]));
     assert_eq!(stdout(&output), "tools is installed. Type `wsl -d tools` for a shell.\n");
     let install = Install {
         name: Some("tools".to_owned()),
-        from_image: Some("alpine:3".to_owned()),
+        from_file: Some("alpine:3".to_owned()),
         ..Install::default()
     };
-    assert_eq!(service.join().unwrap(), Request::Install(Box::new(install)));
+    let asked = service.join().unwrap();
+    assert_eq!(asked, (Request::Install(Box::new(install)), "files of id-7\n".to_owned()));
+    let calls = fs::read_to_string(calls).unwrap();
+    assert_eq!(calls, "create --pull never alpine:3 /sampan\nexport id-7\nrm id-7\n");
     let service = serve(&instance, |socket, _, _| {
         let failure =
             Failure::new(Code::AlreadyExists).with_message("It is there.").hint("take another name");

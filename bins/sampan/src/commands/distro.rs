@@ -1,6 +1,7 @@
 //! `sampan distro`.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 
 use sampan_model::wsl::service::{Install, Request};
@@ -10,7 +11,7 @@ use super::Session;
 use super::wsl::{Local, Wsl, to_problem};
 use crate::cli::{DistroAction, DistroFromImage, DistroSet, Format};
 use crate::exit::{Exit, Problem};
-use crate::output;
+use crate::{output, tools};
 
 /// Runs the verb.
 pub(crate) fn run(session: &Session, action: DistroAction) -> Result<ExitCode, Problem> {
@@ -26,7 +27,7 @@ fn set(session: &Session, options: DistroSet) -> Result<ExitCode, Problem> {
         output::note("Nothing was changed.");
         return Ok(Exit::Failed.into());
     }
-    order(session, Request::SetPrivileged { name: name.clone(), privileged })?;
+    order(session, Request::SetPrivileged { name: name.clone(), privileged }, &[])?;
     match session.format {
         Format::Json => output::json(&json!({ "name": name, "privileged": privileged }))?,
         Format::Pretty => {
@@ -41,8 +42,16 @@ fn set(session: &Session, options: DistroSet) -> Result<ExitCode, Problem> {
 
 fn from_image(session: &Session, options: DistroFromImage) -> Result<ExitCode, Problem> {
     let DistroFromImage { image, name } = options;
-    let install = Install { name: Some(name.clone()), from_image: Some(image.clone()), ..Install::default() };
-    let name = order(session, Request::Install(Box::new(install)))?.unwrap_or(name);
+    let container = tools::Export::begin(&session.instance, &image)?;
+    let install = Install { name: Some(name.clone()), from_file: Some(image.clone()), ..Install::default() };
+    let installed = order(session, Request::Install(Box::new(install)), &[container.archive()]);
+    let written = container.end();
+    let name = installed?.unwrap_or(name);
+    if let Err(problem) = written {
+        // Half of an image is no distribution.
+        order(session, Request::Unregister { name, force: false }, &[])?;
+        return Err(problem);
+    }
     match session.format {
         Format::Json => output::json(&json!({ "name": name, "image": image }))?,
         Format::Pretty => output::text(&format!("{name} is installed. Type `wsl -d {name}` for a shell.\n"))?,
@@ -50,13 +59,13 @@ fn from_image(session: &Session, options: DistroFromImage) -> Result<ExitCode, P
     Ok(Exit::Ok.into())
 }
 
-fn order(session: &Session, request: Request) -> Result<Option<String>, Problem> {
+fn order(session: &Session, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Option<String>, Problem> {
     let local = Local(session);
     let mut wsl = Wsl::new(&local).map_err(to_problem)?;
     if session.format == Format::Json {
         wsl.leave_output().map_err(to_problem)?;
     }
-    wsl.order(request, &[]).map_err(to_problem)
+    wsl.order(request, fds).map_err(to_problem)
 }
 
 /// Asks whoever sits at the terminal. Programs must have said `--yes`.

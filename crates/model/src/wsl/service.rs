@@ -182,8 +182,6 @@ pub struct Install {
     pub from_file: Option<String>,
     /// Only packages of the manifest, no archives.
     pub legacy: bool,
-    /// Make it of this image of the engine.
-    pub from_image: Option<String>,
 }
 
 /// `wsl --manage`.

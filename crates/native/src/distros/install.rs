@@ -33,10 +33,6 @@ impl Distros {
         file: Option<OwnedFd>,
         tell: Tell<'_>,
     ) -> Result<String, Failure> {
-        if request.from_image.is_some() {
-            // There is no Docker on this side: whoever wants it sends what `docker export` writes.
-            return Err(Failure::new(Code::NotImplemented));
-        }
         match (&request.from_file, file) {
             (Some(source), Some(file)) => {
                 say(tell, &message::installing(source));

@@ -35,7 +35,6 @@ pub(super) fn run(wsl: &mut Wsl<'_>, options: InstallOptions) -> Result<u8, Halt
         version: options.version,
         vhd_size: options.vhd_size,
         from_file,
-        from_image: None,
         legacy: options.legacy,
     }));
     let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
