@@ -17,10 +17,10 @@ use anyhow::{Context, bail};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use sampan_model::guest::{ConfineSpec, ConfinedRoot, ConfinedTree};
+use sampan_sys::Errno;
 use sampan_sys::mount::{self, MountAttrFlags, Propagation};
 use sampan_sys::namespace::Namespaces;
 use sampan_sys::process::{self, Forked, Signal, Standard};
-use sampan_sys::{Errno, loopdev};
 
 use crate::{attach, child, verb};
 
@@ -258,9 +258,8 @@ impl Tree {
     fn open(spec: &ConfinedTree) -> anyhow::Result<Self> {
         let mount = match &spec.root {
             ConfinedRoot::Image { image } => {
-                // The loop device clears itself on last close: its descriptor must live until the file system is open.
-                let device = loopdev::attach(image)?;
-                let mount = mount::new_ext4(&device.path, attach::OPTIONS, !spec.writable)?;
+                // What is only read is read from end to end: in large pieces, through the host's page cache.
+                let mount = attach::open_image(image, !spec.writable, !spec.writable)?;
                 if spec.writable {
                     // Not part of what is written; fsck makes it again when needed. With something in it, it stays.
                     let _ = rustix::fs::unlinkat(&mount, "lost+found", AtFlags::REMOVEDIR);

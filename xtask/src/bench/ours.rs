@@ -93,15 +93,18 @@ impl<'a> OurInstance<'a> {
         &self.wsl
     }
 
-    /// The Docker CLI that the engine's image brought.
-    pub(super) fn docker_program(&self) -> Result<PathBuf> {
-        let cli = state(self.scratch.folder()).join(INSTANCE).join("cli/docker");
-        if tools::succeeds(
-            tools::command(&cli, Path::new("/")).arg("--version").stdout(std::process::Stdio::null()),
-        )? {
-            return Ok(cli);
-        }
-        Ok(PathBuf::from("docker"))
+    /// The words that run the Docker CLI of the engine's image, by the loader it came with.
+    pub(super) fn docker_words(&self) -> Result<Vec<PathBuf>> {
+        let cli = state(self.scratch.folder()).join(INSTANCE).join("cli");
+        let lib = cli.join("lib");
+        let entries = fs::read_dir(&lib).with_context(|| format!("cannot list {}", lib.display()))?;
+        let is_loader = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"))
+        };
+        let loader = entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_loader);
+        let loader = loader.with_context(|| format!("there is no loader in {}", lib.display()))?;
+        let words = ["--argv0".into(), "docker".into(), "--library-path".into(), lib, cli.join("bin/docker")];
+        Ok(std::iter::once(loader).chain(words).collect())
     }
 
     /// The engine's socket as `docker -H` takes it.

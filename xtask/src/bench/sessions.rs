@@ -46,10 +46,13 @@ pub(super) fn run(
 }
 
 fn compare(ours: &OurInstance<'_>, root: &Path, runs: usize) -> Result<()> {
-    let docker = ours.docker_program()?;
+    let docker = ours.docker_words()?;
     let in_distribution = || ours.environment(with(ours.wsl_program(), &["-d", NAME, "-e", "true"]));
-    let in_container =
-        || ours.environment(with(&docker, &["-H", &ours.docker_host(), "exec", CONTAINER, "true"]));
+    let in_container = || {
+        let mut command = with(&docker[0], &[]);
+        command.args(&docker[1..]).args(["-H", &ours.docker_host(), "exec", CONTAINER, "true"]);
+        ours.environment(command)
+    };
     let in_chroot = || {
         let mut command = with(Path::new("chroot"), &[]);
         command.arg(root).arg("true");
