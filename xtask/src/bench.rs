@@ -92,10 +92,7 @@ fn cold_start(options: &Options, program: &Path, scratch: &Scratch) -> Result<()
     }
     println!("  ours: {our_times}");
     println!("  bare: {bare_times}");
-    println!(
-        "  ratio of medians: {:.2}x",
-        our_times.ratio(&bare_times)
-    );
+    println!("  ratio of medians: {:.2}x", our_times.ratio(&bare_times));
     sessions::run(&ours, &image, bare.root(), scratch, options.runs)
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sampan_backend::Error;
 use sampan_model::api::ErrorCode;
@@ -79,6 +80,9 @@ impl Served {
     }
 }
 
+/// How long nobody is accepted after that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
 fn accept(desk: &Arc<Desk>, listener: &OwnedFd, stopped: impl AsFd) {
     // Before anybody is served: whoever waits in the queue finds everything in order.
     desk.distros.settle().iter().for_each(|error| tracing::warn!("{error}"));
@@ -93,7 +97,11 @@ fn accept(desk: &Arc<Desk>, listener: &OwnedFd, stopped: impl AsFd) {
         let accepted = socket::accept(listener).and_then(Client::new);
         match accepted {
             Ok(client) => attend(desk, client),
-            Err(error) => tracing::warn!("distros.sock: {error}"),
+            Err(error) => {
+                tracing::warn!("distros.sock: {error}");
+                // No descriptor is free: clients that end give theirs back.
+                let _ = poll::wait_for(&stopped, Some(PAUSE));
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::new(ErrorCode::Denied, "the service needs root", Some("sudo sampan start")));
     }
+    raise_file_limit();
     if detached {
         set_session().map_err(|error| Error::new(ErrorCode::Failed, chain(&error), None))?;
     }
@@ -109,6 +110,14 @@ async fn serve(listener: OwnedFd, service: Arc<Service>) -> Result<(), Error> {
             tokio::time::sleep(DRAIN).await;
         } => Ok(()),
     }
+}
+
+/// Each client takes a descriptor, and the limit is that of whoever typed the command that started the service.
+fn raise_file_limit() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    // A lower limit is no reason not to serve.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
 }
 
 /// Which file is at `path`, if any.

@@ -14,6 +14,8 @@ mod command_line;
 mod errors;
 #[path = "wsl_cases/layout.rs"]
 mod layout;
+#[path = "wsl_cases/life.rs"]
+mod life;
 #[path = "wsl_cases/mounting.rs"]
 mod mounting;
 #[path = "wsl_cases/options.rs"]

@@ -227,8 +227,9 @@ fn run(tool: Tool, tar: &Path, is_progress: impl Fn(&str) -> bool + Sync) -> Res
 
 /// The paths of tar, and of the filter's program as an option for it.
 fn tools(filter: Filter) -> Result<(PathBuf, Option<String>), ToolError> {
-    let path =
-        |program: &str| find_confined(program).ok_or_else(|| ToolError::Missing { program: program.to_owned() });
+    let path = |program: &str| {
+        find_confined(program).ok_or_else(|| ToolError::Missing { program: program.to_owned() })
+    };
     let option = |program| {
         // Of those that pack it is much the slowest, and has a way to use all processors.
         let threads = if filter == Filter::Xz { " --threads=0" } else { "" };

@@ -32,7 +32,11 @@ pub fn unblock(signals: &[Signal]) -> Result<()> {
     let set = set_of(signals);
     // SAFETY: `set` is an initialised signal set; the old mask is not asked for.
     let error = unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
-    if error == 0 { Ok(()) } else { Err(SysError::new("unblock", "signals", Errno::from_raw_os_error(error))) }
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(SysError::new("unblock", "signals", Errno::from_raw_os_error(error)))
+    }
 }
 
 /// Number of the next pending signal of a descriptor made by [`block_and_fd`]; `None` when there is none.

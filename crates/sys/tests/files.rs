@@ -182,10 +182,10 @@ fn a_listener_that_hangs_is_not_waited_for() {
     socket::listen(&listener, 0).unwrap();
     // The queue takes one more than it was asked to (unix(7) says nothing of it, the kernel does so).
     let _waiting = socket::connect_seqpacket(&path).unwrap();
-    let error = socket::connect_seqpacket_within(&path, std::time::Duration::from_millis(10)).unwrap_err();
+    let error = socket::connect_seqpacket_within(&path, Duration::from_millis(10)).unwrap_err();
     assert_eq!(error.errno(), Errno::AGAIN);
     socket::accept(&listener).unwrap();
-    socket::connect_seqpacket_within(&path, std::time::Duration::from_mins(1)).unwrap();
+    socket::connect_seqpacket_within(&path, Duration::from_mins(1)).unwrap();
 }
 
 #[test]

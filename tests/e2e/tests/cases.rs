@@ -28,6 +28,7 @@ mod storage;
 mod systemd;
 mod versions;
 mod wsl_errors;
+mod wsl_rows;
 
 use sampan_e2e::case::Case;
 
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Case> {
         context::cases(),
         reset::cases(),
         wsl_errors::cases(),
+        wsl_rows::cases(),
         versions::cases(),
         systemd::cases(),
         sessions::cases(),

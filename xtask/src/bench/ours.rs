@@ -73,19 +73,12 @@ impl<'a> OurInstance<'a> {
 
     /// Runs `sampan` with these arguments.
     pub(super) fn sampan(&self, arguments: &[&str]) -> Result<()> {
-        self.run(self.command().args(arguments))
+        succeed(self.command().args(arguments))
     }
 
     /// Runs `wsl` with these arguments.
     pub(super) fn wsl(&self, arguments: &[&str]) -> Result<()> {
-        self.run(self.command().arg("wsl").args(arguments))
-    }
-
-    fn run(&self, command: &mut Command) -> Result<()> {
-        if !tools::succeeds(command)? {
-            bail!("{command:?} failed");
-        }
-        Ok(())
+        succeed(self.command().arg("wsl").args(arguments))
     }
 
     /// The program `wsl`.
@@ -134,6 +127,13 @@ impl Drop for OurInstance<'_> {
             eprintln!("bench: {error:#}");
         }
     }
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    if !tools::succeeds(command)? {
+        bail!("{command:?} failed");
+    }
+    Ok(())
 }
 
 /// Whether a bench in `folder` made an instance.

@@ -49,8 +49,8 @@ fn section_2_which_command_runs() {
         ("C20", L, Place::Here(Case { words: os(&["echo", "LOW!"]), prints: "LOW!\n".into() })),
         ("C22", L, Place::System("sessions", Vec::new())),
         ("C23", L, Place::Here(Case { words: os(&["/bin/true", &long]), prints: Vec::new() })),
-        ("C25", L, Place::Unseen(Vec::new())),
-        ("C26", L, Place::Unseen(Vec::new())),
+        ("C25", L, Place::System("sessions", Vec::new())),
+        ("C26", L, Place::System("sessions", Vec::new())),
     ];
     check(2, (5, 13), &rows, |id, case| assert_eq!(printed(id, &case.words), case.prints, "{id}"));
 }

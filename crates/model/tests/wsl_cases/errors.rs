@@ -12,7 +12,7 @@ use sampan_model::wsl::{args::ListOptions, message};
 
 use crate::table::Case::{Parsed, Printed, Refused};
 use crate::table::Mark::{A, L};
-use crate::table::Place::{Here, NotMet, System, Unseen};
+use crate::table::Place::{Here, NotMet, System};
 use crate::table::{check, check_case, coded, os};
 
 const NO_POLICY: &str =
@@ -243,17 +243,20 @@ fn section_4_errors_usage_and_exit_codes() {
         (
             "E25",
             A,
-            Unseen(vec![Printed(
-                Failure::disk_not_attached("/does/not/exist/ext4.img", Code::PathNotFound)
-                    .in_context(Context::CreateInstance)
-                    .in_context(Context::Service)
-                    .in_context(Context::Wsl),
-                coded(
-                    "Failed to attach disk '/does/not/exist/ext4.img' to WSL2: \
+            System(
+                "wsl_rows",
+                vec![Printed(
+                    Failure::disk_not_attached("/does/not/exist/ext4.img", Code::PathNotFound)
+                        .in_context(Context::CreateInstance)
+                        .in_context(Context::Service)
+                        .in_context(Context::Wsl),
+                    coded(
+                        "Failed to attach disk '/does/not/exist/ext4.img' to WSL2: \
                          The system cannot find the path specified. ",
-                    "Wsl/Service/CreateInstance/MountDisk/HCS/ERROR_PATH_NOT_FOUND",
-                ),
-            )]),
+                        "Wsl/Service/CreateInstance/MountDisk/HCS/ERROR_PATH_NOT_FOUND",
+                    ),
+                )],
+            ),
         ),
         (
             "E28",
@@ -277,8 +280,8 @@ fn section_4_errors_usage_and_exit_codes() {
             L,
             NotMet("the usage text is printed, but with exit code 0: who asks for help has not failed"),
         ),
-        ("E34", L, Unseen(Vec::new())),
-        ("E35", L, Unseen(Vec::new())),
+        ("E34", L, System("wsl_rows", Vec::new())),
+        ("E35", L, System("wsl_errors", Vec::new())),
         ("E37", A, NotMet(NO_POLICY)),
         ("E38", A, NotMet(NO_POLICY)),
         ("E40", A, NotMet(NO_POLICY)),

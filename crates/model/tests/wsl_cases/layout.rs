@@ -12,7 +12,7 @@ use sampan_model::wsl::{message, usage::USAGE};
 
 use crate::table::Case::{Parsed, Refused};
 use crate::table::Mark::{A, L};
-use crate::table::Place::{Here, NotMet, System, Unseen};
+use crate::table::Place::{Here, NotMet, System};
 use crate::table::{Case, check, check_case, coded, os};
 
 /// A check of its own, or one of those that all sections have.
@@ -182,7 +182,7 @@ fn section_15_layout() {
             ))),
         ),
         ("Q34", L, System("wsl_errors", Vec::new())),
-        ("Q35", L, Unseen(Vec::new())),
+        ("Q35", L, System("wsl_rows", Vec::new())),
         (
             "Q37",
             L,

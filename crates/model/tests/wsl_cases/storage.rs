@@ -9,7 +9,7 @@ use sampan_model::wsl::service::Format;
 
 use crate::table::Case::{Parsed, Printed};
 use crate::table::Mark::{A, L};
-use crate::table::Place::{System, Unseen};
+use crate::table::Place::System;
 use crate::table::{check, check_case, coded};
 
 fn served(failure: Failure) -> Failure {
@@ -61,18 +61,24 @@ fn section_5_storage() {
         (
             "I02",
             L,
-            Unseen(vec![Parsed(
-                &["--export", "test_distro", "x.tar", "--format", "tar.gz"],
-                export("x.tar", Format::TarGz),
-            )]),
+            System(
+                "life",
+                vec![Parsed(
+                    &["--export", "test_distro", "x.tar", "--format", "tar.gz"],
+                    export("x.tar", Format::TarGz),
+                )],
+            ),
         ),
         (
             "I04",
             A,
-            Unseen(vec![Parsed(
-                &["--export", "test_distro", "x.vhdx", "--format", "vhd"],
-                export("x.vhdx", Format::Vhd),
-            )]),
+            System(
+                "storage",
+                vec![Parsed(
+                    &["--export", "test_distro", "x.vhdx", "--format", "vhd"],
+                    export("x.vhdx", Format::Vhd),
+                )],
+            ),
         ),
         (
             "I05",
@@ -88,21 +94,27 @@ fn section_5_storage() {
         (
             "I07",
             A,
-            Unseen(vec![Printed(
-                served(Failure::wrong_extension(".vhd")),
-                coded(
-                    "The specified file must have the .vhd file extension.",
-                    "Wsl/Service/WSL_E_EXPORT_FAILED",
-                ),
-            )]),
+            System(
+                "storage",
+                vec![Printed(
+                    served(Failure::wrong_extension(".vhd")),
+                    coded(
+                        "The specified file must have the .vhd file extension.",
+                        "Wsl/Service/WSL_E_EXPORT_FAILED",
+                    ),
+                )],
+            ),
         ),
         (
             "I08",
             A,
-            Unseen(vec![Parsed(
-                &["--import", "N", "dir", "x.vhd", "--vhd"],
-                Command::Import(ImportOptions { vhd: true, ..import("N", "dir", "x.vhd") }),
-            )]),
+            System(
+                "storage",
+                vec![Parsed(
+                    &["--import", "N", "dir", "x.vhd", "--vhd"],
+                    Command::Import(ImportOptions { vhd: true, ..import("N", "dir", "x.vhd") }),
+                )],
+            ),
         ),
         (
             "I10",
@@ -188,13 +200,16 @@ fn section_5_storage() {
         (
             "I19",
             A,
-            Unseen(vec![
-                Parsed(
-                    &["--import-in-place", "broken", "empty.img"],
-                    Command::ImportInPlace { name: "broken".into(), disk: "empty.img".into() },
-                ),
-                no_distribution(),
-            ]),
+            System(
+                "storage",
+                vec![
+                    Parsed(
+                        &["--import-in-place", "broken", "empty.img"],
+                        Command::ImportInPlace { name: "broken".into(), disk: "empty.img".into() },
+                    ),
+                    no_distribution(),
+                ],
+            ),
         ),
         (
             "I20",
@@ -225,30 +240,39 @@ fn section_5_storage() {
         (
             "I22",
             A,
-            Unseen(vec![Printed(
-                registering(Failure::new(Code::DiskCorrupted)),
-                coded(corrupted, "Wsl/Service/RegisterDistro/WSL_E_DISK_CORRUPTED"),
-            )]),
+            System(
+                "storage",
+                vec![Printed(
+                    registering(Failure::new(Code::DiskCorrupted)),
+                    coded(corrupted, "Wsl/Service/RegisterDistro/WSL_E_DISK_CORRUPTED"),
+                )],
+            ),
         ),
         (
             "I23",
             A,
-            Unseen(vec![Printed(
-                registering(Failure::disk_not_attached("/x.img", Code::SharingViolation)),
-                coded(
-                    "Failed to attach disk '/x.img' to WSL2: The process cannot access the file because it is \
+            System(
+                "storage",
+                vec![Printed(
+                    registering(Failure::disk_not_attached("/x.img", Code::SharingViolation)),
+                    coded(
+                        "Failed to attach disk '/x.img' to WSL2: The process cannot access the file because it is \
                          being used by another process. ",
-                    "Wsl/Service/RegisterDistro/MountDisk/HCS/ERROR_SHARING_VIOLATION",
-                ),
-            )]),
+                        "Wsl/Service/RegisterDistro/MountDisk/HCS/ERROR_SHARING_VIOLATION",
+                    ),
+                )],
+            ),
         ),
         (
             "I25",
             A,
-            Unseen(vec![Printed(
-                served(Failure::new(Code::DiskCorrupted)),
-                coded(corrupted, "Wsl/Service/WSL_E_DISK_CORRUPTED"),
-            )]),
+            System(
+                "wsl_rows",
+                vec![Printed(
+                    served(Failure::new(Code::DiskCorrupted)),
+                    coded(corrupted, "Wsl/Service/WSL_E_DISK_CORRUPTED"),
+                )],
+            ),
         ),
         (
             "I26",
@@ -269,20 +293,26 @@ fn section_5_storage() {
         (
             "I28",
             L,
-            Unseen(vec![Parsed(
-                &["--manage", "D", "--move", "/srv/d"],
-                manage(ManageAction::Move("/srv/d".into())),
-            )]),
+            System(
+                "life",
+                vec![Parsed(
+                    &["--manage", "D", "--move", "/srv/d"],
+                    manage(ManageAction::Move("/srv/d".into())),
+                )],
+            ),
         ),
         (
             "I29",
             L,
-            Unseen(vec![Printed(
-                served(Failure::location_in_use().in_context(Context::MoveDistro)),
-                coded(in_use, "Wsl/Service/MoveDistro/ERROR_FILE_EXISTS"),
-            )]),
+            System(
+                "wsl_rows",
+                vec![Printed(
+                    served(Failure::location_in_use().in_context(Context::MoveDistro)),
+                    coded(in_use, "Wsl/Service/MoveDistro/ERROR_FILE_EXISTS"),
+                )],
+            ),
         ),
-        ("I31", A, Unseen(Vec::new())),
+        ("I31", A, System("storage", Vec::new())),
         (
             "I32",
             A,
@@ -323,36 +353,45 @@ fn section_5_storage() {
         (
             "I37",
             L,
-            Unseen(vec![
-                Parsed(
-                    &["--manage", "D", "--set-sparse", "false"],
-                    manage(ManageAction::SetSparse { sparse: false, allow_unsafe: false }),
-                ),
-                Printed(
-                    served(Failure::new(Code::IllegalStateChange)),
-                    coded(
-                        "An install, uninstall, or conversion is in progress for this distribution.",
-                        "Wsl/Service/E_ILLEGAL_STATE_CHANGE",
+            System(
+                "wsl_rows",
+                vec![
+                    Parsed(
+                        &["--manage", "D", "--set-sparse", "false"],
+                        manage(ManageAction::SetSparse { sparse: false, allow_unsafe: false }),
                     ),
-                ),
-            ]),
+                    Printed(
+                        served(Failure::new(Code::IllegalStateChange)),
+                        coded(
+                            "An install, uninstall, or conversion is in progress for this distribution.",
+                            "Wsl/Service/E_ILLEGAL_STATE_CHANGE",
+                        ),
+                    ),
+                ],
+            ),
         ),
         (
             "I38",
             L,
-            Unseen(vec![Parsed(
-                &["--manage", "D", "--set-default-user", "root"],
-                manage(ManageAction::SetDefaultUser("root".into())),
-            )]),
+            System(
+                "wsl_rows",
+                vec![Parsed(
+                    &["--manage", "D", "--set-default-user", "root"],
+                    manage(ManageAction::SetDefaultUser("root".into())),
+                )],
+            ),
         ),
-        ("I40", L, Unseen(Vec::new())),
+        ("I40", L, System("wsl_rows", Vec::new())),
         (
             "I44",
             A,
-            Unseen(vec![Parsed(
-                &["--set-version", "D", "1"],
-                Command::SetVersion { name: "D".into(), version: 1, force: false },
-            )]),
+            System(
+                "versions",
+                vec![Parsed(
+                    &["--set-version", "D", "1"],
+                    Command::SetVersion { name: "D".into(), version: 1, force: false },
+                )],
+            ),
         ),
     ];
     check(5, (17, 11), &rows, check_case);

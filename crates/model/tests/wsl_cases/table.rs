@@ -22,8 +22,6 @@ pub(crate) enum Place<C> {
     Here(C),
     /// In `tests/e2e`, in this file of its cases, which names the row; here what can be said without a system.
     System(&'static str, Vec<C>),
-    /// It needs a system, and no case of `tests/e2e` names it; here what can be said without one.
-    Unseen(Vec<C>),
     /// Nowhere, and why.
     NotMet(&'static str),
 }
@@ -48,13 +46,6 @@ pub(crate) fn check<C>(section: u8, counts: (usize, usize), rows: &[Row<C>], che
             Place::System(file, cases) => {
                 system += 1;
                 assert!(text_of_cases(file).contains(id), "{id}: no case in tests/e2e, {file}.rs, names it");
-                for case in cases {
-                    checker(id, case);
-                }
-            }
-            Place::Unseen(cases) => {
-                not_met += 1;
-                println!("  {id}: not met: no case of tests/e2e names it");
                 for case in cases {
                     checker(id, case);
                 }

@@ -211,6 +211,12 @@ fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bo
         let message = format!("The disk {} cannot be read: {error}", image.display());
         Failure::new(Code::Fail).with_message(message)
     })?;
+    if known && fsck::no_room(image) {
+        let message = format!("The disk of {} needs repair, and the host's disk is full.", entry.name);
+        return Err(Failure::new(Code::DiskFull)
+            .with_message(message)
+            .hint("free some space, then try again"));
+    }
     if known {
         repair(entry, spec, tell);
     }

@@ -155,6 +155,8 @@ impl Distros {
             match serde_json::from_slice(&message.bytes) {
                 Ok(Reply::Ended { end }) => return Ok(end),
                 Ok(Reply::Failed { failure }) => return Err(failure),
+                // Said to us, who passed the streams on.
+                Ok(Reply::Begun | Reply::Terminal) => {}
                 Ok(reply) => tell(reply),
                 Err(error) => return Err(cannot(&format!("answered what is not understood: {error}"))),
             }

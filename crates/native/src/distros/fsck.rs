@@ -18,6 +18,9 @@ const ERRORS: u8 = 0x2;
 /// A large disk takes minutes; one that takes longer than this needs somebody to look at it.
 const LIMIT: Duration = Duration::from_mins(15);
 
+/// What a repair may write, in bytes.
+const ROOM: u64 = 32 << 20;
+
 /// Bits of the exit status of e2fsck(8).
 const CORRECTED: i32 = 1 | 2;
 
@@ -39,6 +42,11 @@ pub(super) fn has_errors(image: &Path) -> std::io::Result<bool> {
     Ok(bytes[..2] == MAGIC && bytes[2] & ERRORS != 0)
 }
 
+/// Whether the host has too little room for a repair.
+pub(super) fn no_room(image: &Path) -> bool {
+    image.parent().and_then(|folder| sampan_sys::fs::free_space(folder).ok()).is_some_and(|free| free < ROOM)
+}
+
 /// Repairs what is safe to repair (`e2fsck -p`). The image must not be in use.
 pub(super) fn repair(image: &Path) -> Result<Repair, ToolError> {
     const PROGRAM: &str = "e2fsck";
@@ -52,10 +60,14 @@ pub(super) fn repair(image: &Path) -> Result<Repair, ToolError> {
     let lock = locked().map_err(|source| ToolError::Start { program: PROGRAM.to_owned(), source })?;
     match Tool::new(PROGRAM, LIMIT)?.arg("-p").arg(image).input_from(lock).output() {
         Ok(_) => Ok(Repair::Sound),
-        Err(ToolError::Failed { status, .. }) => Ok(match status.code() {
-            Some(code) if code != 0 && code & !CORRECTED == 0 => Repair::Done,
-            _ => Repair::Impossible,
-        }),
+        Err(ToolError::Failed { status, .. })
+            if status.code().is_some_and(|code| code != 0 && code & !CORRECTED == 0) =>
+        {
+            Ok(Repair::Done)
+        }
+        // A sparse disk is repaired where there is room for what it writes, or it is damaged further.
+        Err(error @ ToolError::Failed { .. }) if no_room(image) => Err(error),
+        Err(ToolError::Failed { .. }) => Ok(Repair::Impossible),
         Err(error) => Err(error),
     }
 }

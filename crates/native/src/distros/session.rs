@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags};
 use sampan_model::distro::Guid;
 use sampan_model::guest::{ControlReply, ControlRequest};
 use sampan_model::registry::{Entry, Phase};
@@ -34,6 +35,13 @@ enum Handed {
     Gone,
 }
 
+/// Whether a stream leads to more than itself: a folder, or a handle of a path.
+fn is_way_out(stream: &OwnedFd) -> bool {
+    let folder = |mode| FileType::from_raw_mode(mode) == FileType::Directory;
+    rustix::fs::fstat(stream).map_or(true, |stat| folder(stat.st_mode))
+        || rustix::fs::fcntl_getfl(stream).map_or(true, |flags| flags.contains(OFlags::PATH))
+}
+
 impl Distros {
     /// Hands a session over. From then on the distribution answers the client.
     pub(super) fn session(
@@ -48,6 +56,11 @@ impl Distros {
         let registry = self.native.store.current().map_err(failure)?;
         let entry = defaults::resolve(&registry, target)?;
         guard::session(&entry.name, system)?;
+        if streams.iter().any(is_way_out) {
+            let message =
+                "A folder can't be a standard stream of a session: it would open the host's files to it.";
+            return Err(Failure::new(Code::InvalidArg).with_message(message));
+        }
         if entry.phase != Phase::Installed {
             return Err(Failure::new(Code::IllegalStateChange));
         }

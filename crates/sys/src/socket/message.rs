@@ -45,7 +45,9 @@ pub fn send_message(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> 
     let file = rustix::fs::memfd_create("sampan-message", MemfdFlags::CLOEXEC).on("make", "a message")?;
     let mut file = File::from(file);
     let filled = file.write_all(bytes).and_then(|()| file.rewind());
-    filled.map_err(|error| SysError::new("fill", "a message", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    filled.map_err(|error| {
+        SysError::new("fill", "a message", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })?;
     let mut all = vec![file.as_fd()];
     all.extend_from_slice(fds);
     send_fds(socket, &[IN_FILE], &all)

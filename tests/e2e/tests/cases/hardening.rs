@@ -119,13 +119,17 @@ fn blocked(name: &str, row: &Row) {
 
 fn settings() {
     for name in ["two", "one"] {
-        SETTINGS.iter().for_each(|row| blocked(name, row));
+        for row in &SETTINGS {
+            blocked(name, row);
+        }
     }
 }
 
 fn devices() {
     for name in ["two", "one"] {
-        DEVICES.iter().for_each(|row| blocked(name, row));
+        for row in &DEVICES {
+            blocked(name, row);
+        }
     }
 }
 

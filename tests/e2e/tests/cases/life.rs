@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
+/// Rows L01 and L02.
 fn idle() {
     let instance = Instance::new();
     instance.wslconfig("[general]\ninstanceIdleTimeout=500\n");
@@ -167,9 +168,7 @@ fn conf() {
             .ok();
         instance.wsl(&["--terminate", "d"]).expect(0);
     };
-    write(
-        "[user]\ndefault=ann\n[boot]\ncommand=echo \"$(id -u)\" > /var/booted\n[filesystem]\numask=0077\n",
-    );
+    write("[user]\ndefault=ann\n[boot]\ncommand=echo \"$(id -u)\" > /var/booted\n[filesystem]\numask=0077\n");
     let said = instance.wsl(&["-d", "d", "-e", "sh", "-c", "id -un; umask; touch /tmp/u; stat -c %a /tmp/u"]);
     assert_eq!(said.ok(), "ann\n0077\n600");
     waiting::until("boot.command has run", || instance.inside("d", "cat /var/booted").text().trim() == "0");
@@ -213,6 +212,7 @@ fn names() {
     assert_eq!(said, "nameserver 192.0.2.1\nmine\nmy-Host.x");
 }
 
+/// Rows I01, I02, I28, I32.
 fn storage() {
     let instance = Instance::new();
     let folder = instance.import("d", &roots::small(), 2);

@@ -610,9 +610,9 @@ fn at_once() {
             .map(|other| instance.wsl_tool(&["--unmount"]).arg(other).spawn())
             .chain([instance.wsl_tool(&["--unmount"]).arg(&disk).spawn()])
             .collect();
-        jobs.into_iter().for_each(|job| {
+        for job in jobs {
             job.finish().expect(0);
-        });
+        }
         assert_nothing_attached(&instance);
     }
 }

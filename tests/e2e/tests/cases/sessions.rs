@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("sessions::a_terminal_has_size_job_control_and_signals", terminal),
         Case::new("sessions::a_client_that_dies_takes_its_command_with_it", hang_up),
         Case::new("sessions::a_daemon_outlives_its_session", daemon),
+        Case::new("sessions::a_folder_is_no_stream_and_a_terminal_is_not_read_inside", borders),
         Case::new("sessions::hundreds_at_once", hundreds),
         Case::new("sessions::sessions_outlive_the_service", service_dies),
     ]
@@ -49,6 +50,7 @@ fn exit_codes() {
     }
 }
 
+/// Row C26 and more of its kind.
 fn streams() {
     let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for name in BOTH {
@@ -120,6 +122,7 @@ fn parentage() {
     }
 }
 
+/// Rows L25 and L26.
 fn users() {
     for name in BOTH {
         let id = run(name, &["-u", "ann", "-e", "id", "-u"]).run().ok();
@@ -172,9 +175,9 @@ fn folders() {
 fn with_terminal(name: &str, args: &str, typed: &str) -> String {
     let link = instance().identity().root.join("bin/wsl");
     instance().wsl(&["--version"]).ok();
-    let line = format!("{} -d {name} {args}", link.display());
+    let command = format!("{} -d {name} {args}", link.display());
     let shell = instance().identity().tool(std::path::Path::new("sh"));
-    let script = format!("({typed}) | script -qec '{line}' /dev/null");
+    let script = format!("({typed}) | script -qec '{command}' /dev/null");
     shell.args(["-c", &script]).env("WSL_DISABLE_WARNINGS", "1").run().text().replace('\r', "")
 }
 
@@ -217,6 +220,7 @@ fn hang_up() {
     }
 }
 
+/// Row C25.
 fn daemon() {
     for name in BOTH {
         let mark = format!("/tmp/daemon-{name}");
@@ -235,6 +239,19 @@ fn daemon() {
             run(name, &["-e", "test", "-e", &mark]).run().code() == Some(0)
         });
     }
+}
+
+/// What is passed into a distribution must not lead further than it was meant to.
+fn borders() {
+    let wsl = instance().identity().root.join("bin/wsl").display().to_string();
+    let shell = |line: &str| instance().identity().tool(std::path::Path::new("sh")).args(["-c", line]).run();
+    let folder = shell(&format!("{wsl} -d two --cd / -e cat /proc/self/fd/0/hostname < /etc"));
+    folder.expect(255).says("folder").says("E_INVALIDARG");
+    // Input from a pipe, output on a terminal: what is left behind inside can write there and never read.
+    let line = format!("echo | {wsl} -d two --cd / -e sh -c \"head -c 1 <&1; echo code \\$?\"");
+    let script = instance().identity().tool(std::path::Path::new("script"));
+    let said = script.args(["-qec", &line, "/dev/null"]).input("x\n").run().text();
+    assert!(said.contains("code 1"), "the terminal is read inside: {said}");
 }
 
 fn hundreds() {

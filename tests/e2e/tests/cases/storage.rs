@@ -253,6 +253,7 @@ fn moved_and_resized() {
     instance.wsl(&["--manage", "d", "--set-sparse", "false"]).expect(255).says("always sparse");
 }
 
+/// Rows I04, I07, I08, I13.
 fn other_disks() -> Result<(), Skip> {
     if Tool::new("sh").args(["-c", "command -v qemu-img"]).run().code() != Some(0) {
         return Err(Skip("qemu-img is not installed".to_owned()));
@@ -295,6 +296,7 @@ fn other_disks() -> Result<(), Skip> {
     Ok(())
 }
 
+/// Rows I19, I22, I23.
 fn bad_disks() {
     let instance = Instance::new();
     let folder = instance.scratch("disks");

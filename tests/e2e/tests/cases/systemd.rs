@@ -7,6 +7,7 @@ use sampan_e2e::{roots, waiting};
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("systemd::it_boots_serves_and_ends", boots),
+        Case::new("systemd::l04_without_its_server_it_ends_and_comes_back", server_dies),
         Case::new("systemd::l05_without_the_key_there_is_none", without),
         Case::new("systemd::l07_a_user_has_a_user_session", user_session),
         Case::new("systemd::a_shutdown_of_one_takes_nothing_from_another", neighbours),
@@ -56,6 +57,17 @@ fn boots() {
     waiting::until("a reboot ends it", || instance.state_of("deb") == "Stopped");
 }
 
+/// Row L04.
+fn server_dies() {
+    let instance = instance(2);
+    state(&instance);
+    // Of what is in this cgroup the server came first.
+    instance.inside("deb", "kill -9 $(sort -n /sys/fs/cgroup/sampan/cgroup.procs | head -n 1)");
+    waiting::until("the distribution has ended", || instance.state_of("deb") == "Stopped");
+    instance.inside("deb", "echo back").says("back");
+}
+
+/// Row L05.
 fn without() {
     let instance = Instance::new();
     instance.import("deb", &roots::debian(), 2);
@@ -63,6 +75,7 @@ fn without() {
     assert!(!said.text().contains("running\n") && !said.text().contains("degraded"), "{said}");
 }
 
+/// Row L07.
 fn user_session() {
     let instance = instance(2);
     let script = "echo $XDG_RUNTIME_DIR; systemctl is-active user@$(id -u); test -w /run/user/1000 && stat -f -c %T /run/user/1000";

@@ -80,6 +80,7 @@ const ODD: &str = "set -e; mkdir -p /odd/deep; cd /odd; echo text > plain; ln pl
     touch -d '1969-12-31 23:00:00' old; touch -d '2024-05-06 07:08:09.987654321' deep; \
     perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/odd/socket\"))'";
 
+/// Row I44.
 fn conversion() {
     let instance = Instance::new();
     // Devices as an image may have them.

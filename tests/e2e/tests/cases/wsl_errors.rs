@@ -194,6 +194,7 @@ fn rows() {
     assert_eq!(instance.wsl(&["-l", "-q"]).ok(), "two\none");
 }
 
+/// Rows Q17, Q19, Q23 and E35.
 fn nothing() {
     let instance = Instance::new();
     let none = "Windows Subsystem for Linux has no installed distributions.";

@@ -64,7 +64,13 @@ impl Console {
     pub(super) fn note(&mut self, line: &str) {
         self.end_progress();
         let end = if self.raw { "\r\n" } else { "\n" };
-        let _ = self.err.write_all(format!("{}{end}", line.trim_end()).as_bytes());
+        // Words of a distribution may be in it: they must not act on the terminal.
+        let shown: String = line
+            .trim_end()
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+            .collect();
+        let _ = self.err.write_all(format!("{shown}{end}").as_bytes());
     }
 
     /// Prints a warning, unless the caller does not want any.

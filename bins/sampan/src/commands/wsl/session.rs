@@ -1,5 +1,6 @@
 //! A command or a shell in a distribution.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use sampan_model::session::{Folder, SessionSpec};
@@ -30,7 +31,10 @@ pub(super) fn run(wsl: &mut Wsl<'_>, options: RunOptions) -> Result<u8, Halt> {
     let mut repeated = false;
     loop {
         let (connection, state) = (wsl.reach.start()?, wsl.reach.state());
-        let conversation = Conversation::begin(connection, state, request.clone(), &wsl.caller.streams())?;
+        let streams = wsl.caller.streams().map_err(|error| of_streams(&error))?;
+        let fds = [streams[0].as_fd(), streams[1].as_fd(), streams[2].as_fd()];
+        let conversation = Conversation::begin(connection, state, request.clone(), &fds)?;
+        drop(streams);
         let ended = if terminal.is_some() {
             with_terminal(&conversation, &wsl.caller, &mut wsl.console)?
         } else {

@@ -1,0 +1,46 @@
+//! Section 12: life cycle, namespaces, cgroups, systemd, mounts. All of it needs a system.
+
+use crate::table::Mark::{A, L};
+use crate::table::Place::{NotMet, System};
+use crate::table::{Case, Row, check, check_case};
+
+fn seen(file: &'static str) -> crate::table::Place<Case> {
+    System(file, Vec::new())
+}
+
+#[test]
+fn section_12_life_cycle() {
+    const NO_DRIVES: &str = "a Linux host has no drives to mount, and no programs of Windows to start";
+    const NO_SHARE: &str = "files are not served over a network share";
+    let rows: [Row<Case>; 22] = [
+        ("L01", L, seen("life")),
+        ("L02", L, seen("life")),
+        ("L04", A, seen("systemd")),
+        ("L05", L, seen("systemd")),
+        ("L07", L, seen("systemd")),
+        ("L08", A, NotMet("seen by the tests of sampan-guest only, which can break /run/user")),
+        ("L10", L, NotMet("binfmt_misc is not there unless the distribution mounts its own")),
+        ("L11", A, NotMet(NO_DRIVES)),
+        ("L13", L, seen("wsl_rows")),
+        ("L14", L, NotMet("a distribution sees its own cgroup as the root, and no other one")),
+        ("L16", L, seen("wsl_rows")),
+        ("L17", A, NotMet("every distribution has the unified hierarchy")),
+        (
+            "L19",
+            A,
+            NotMet(
+                "our program is at /run/sampan/guest; that it is read-only is seen by the tests of sampan-guest",
+            ),
+        ),
+        ("L20", L, seen("wsl_rows")),
+        ("L22", A, NotMet(NO_DRIVES)),
+        ("L23", L, NotMet("mount -a has no terminal and a deadline; no case has a helper that asks")),
+        ("L25", L, seen("sessions")),
+        ("L26", L, seen("sessions")),
+        ("L28", A, NotMet(NO_SHARE)),
+        ("L29", A, NotMet(NO_SHARE)),
+        ("L31", A, NotMet(NO_SHARE)),
+        ("L32", A, NotMet(NO_DRIVES)),
+    ];
+    check(12, (12, 10), &rows, check_case);
+}
