@@ -51,7 +51,7 @@ pub(crate) enum Verb {
     /// Starts the service when it does not run, makes the two internal distributions when they are missing, and returns
     /// when the Docker API answers. What runs already stays as it is. Starting the service needs root.
     Start(Start),
-    /// Stop containers, engine, distributions and the service
+    /// Stop containers, engine and, when nothing else runs, the service
     Stop(Stop),
     /// Stop the engine and start it again; the service stays
     Restart(Restart),
@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     ///
     /// Needs root. Ends with 6 when something is missing without which Sampan can't work.
     Check,
-    /// Delete the distributions, with all images, containers and volumes
+    /// Delete the engine, with all images, containers and volumes
     ///
     /// Lists what is deleted, with sizes, and asks first.
     Reset(Reset),
@@ -207,8 +207,8 @@ pub(crate) enum ContextAction {
 pub(crate) enum DistroAction {
     /// Give a distribution more freedom than others have, or take it away
     ///
-    /// A distribution has user ids of its own: root inside is nobody on the host. Some programs need more: iptables, loop
-    /// mounts, file systems mounted inside. With --privileged, root inside is root of the host. Counts from the
+    /// A distribution has user ids of its own: root inside is nobody on the host. Some programs need more, such as
+    /// iptables. With --privileged, root inside is root of the host. Counts from the
     /// distribution's next start on.
     #[command(group = clap::ArgGroup::new("freedom").required(true))]
     Set(DistroSet),

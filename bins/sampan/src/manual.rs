@@ -9,12 +9,16 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::cli::Cli;
 use crate::exit::Exit;
 
-const ENVIRONMENT: [(&str, &str); 7] = [
+const ENVIRONMENT: [(&str, &str); 8] = [
     (
         "SAMPAN_INSTANCE",
         "The instance that is meant when --instance is not given; default when it is not set.",
     ),
     ("SAMPAN_STATE_DIR", "An absolute path: where instances keep their state, instead of /var/lib/sampan."),
+    (
+        "SAMPAN_WSLCONFIG",
+        "The .wslconfig of the service that is started, instead of the one in root's home folder.",
+    ),
     ("SAMPAN_RUN_DIR", "An absolute path: where instances keep their sockets, instead of /run/sampan."),
     (
         "XDG_STATE_HOME",

@@ -51,10 +51,11 @@ VERBS ABOUT DISTRIBUTIONS
       -n, --no-launch           Open no shell.
           --no-distribution     Install no distribution.
           --legacy              Take the list of store packages.
-                              --fixed-vhd, --web-download, --enable-wsl1,
-                              --pre-release and --prompt-before-exit are
-                              accepted for scripts that have them, and do
-                              nothing.
+                              --web-download, --enable-wsl1, --pre-release
+                              and --prompt-before-exit are accepted for
+                              scripts that have them, and do nothing.
+                              --fixed-vhd is refused: disks take room as it
+                              is needed.
 
       --import NAME FOLDER FILE
                               Make a distribution of an archive; - is standard
