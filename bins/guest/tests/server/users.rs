@@ -119,27 +119,27 @@ fn the_environment_is_the_distribution_s() {
 }
 
 fn variables_come_by_wslenv() {
-    let distro = Distro::of(&Plan { folders: vec![("/host/work", "/mnt/host/work")], ..Plan::default() });
+    let distro = Distro::of(&Plan { folders: vec![("/host/job", "/mnt/host/job")], ..Plan::default() });
     let variable =
         |name: &str, value: &str, paths| Variable { name: name.into(), value: value.into(), paths };
     let environment = vec![
         variable("WSLENV", "A:P/p:L/l", false),
-        variable("A", "/host/work", false),
-        variable("P", "/host/work/x", true),
-        variable("L", "/host/work:/elsewhere:/host/work/y", true),
+        variable("A", "/host/job", false),
+        variable("P", "/host/job/x", true),
+        variable("L", "/host/job:/elsewhere:/host/job/y", true),
         variable("EMPTY", "", false),
         variable("TERM", "dumb", false),
         variable("HOME", "/no", false),
     ];
     let print = "echo \"$WSLENV|$A|$P|$L|${EMPTY-unset}|$TERM|$HOME\"";
     let output = distro.run(&SessionSpec { environment, ..sh(print) }, b"");
-    let expected = "A:P/p:L/l|/host/work|/mnt/host/work/x|/mnt/host/work:/mnt/host/work/y||dumb|/root\n";
+    let expected = "A:P/p:L/l|/host/job|/mnt/host/job/x|/mnt/host/job:/mnt/host/job/y||dumb|/root\n";
     assert_eq!(output.stdout_text(), expected);
     assert_eq!(output.warnings, ["Failed to translate '/elsewhere'"]);
 }
 
 fn folders_inside_and_of_the_host() {
-    let distro = Distro::of(&Plan { folders: vec![("/host/work", "/mnt/host/work")], ..Plan::default() });
+    let distro = Distro::of(&Plan { folders: vec![("/host/job", "/mnt/host/job")], ..Plan::default() });
     let pwd = |folder: Folder, user: &str| {
         let output = distro.run(&SessionSpec { folder, ..as_user(user, exec(&["pwd"])) }, b"");
         (output.stdout_text().trim().to_owned(), output.warnings)
@@ -154,8 +154,8 @@ fn folders_inside_and_of_the_host() {
     assert_eq!(pwd(inside("~"), "root"), fine("/root"));
     assert_eq!(pwd(inside("~/../tmp"), "root"), fine("/tmp"));
     assert_eq!(pwd(inside("/no/such"), "root"), home("/no/such"));
-    assert_eq!(pwd(host("/host/work"), "root"), fine("/mnt/host/work"));
-    assert_eq!(pwd(host("/host/work/gone"), "root"), home("/host/work/gone"));
+    assert_eq!(pwd(host("/host/job"), "root"), fine("/mnt/host/job"));
+    assert_eq!(pwd(host("/host/job/gone"), "root"), home("/host/job/gone"));
     assert_eq!(pwd(host("/tmp"), "root"), home("/tmp"));
     // What the user may not enter.
     assert_eq!(

@@ -421,7 +421,7 @@ fn build(root: &Path, plan: &Plan) {
 
 /// The host's programs, read-only, and everything else new.
 fn with_programs_of_the_host(root: &Path, plan: &Plan) {
-    for folder in ["usr", "etc", "dev", "proc", "run", "tmp", "root", "home/ann", "mnt/host/work"] {
+    for folder in ["usr", "etc", "dev", "proc", "run", "tmp", "root", "home/ann", "mnt/host/job"] {
         fs::create_dir_all(root.join(folder)).expect("folder");
     }
     mount::bind(Path::new("/usr"), &root.join("usr"), false).expect("programs");

@@ -82,12 +82,12 @@ mod tests {
 
     #[test]
     fn the_longest_folder_counts_in_whole_components() {
-        let shared = folders(&[("/home", "/mnt/host/home"), ("/home/ann/work", "/job")]);
+        let shared = folders(&[("/home", "/mnt/host/home"), ("/home/ann/job", "/job")]);
         for (host, inside) in [
             ("/home", Some("/mnt/host/home")),
             ("/home/ann/", Some("/mnt/host/home/ann")),
-            ("/home/ann/work/x", Some("/job/x")),
-            ("/home/ann/workshop", Some("/mnt/host/home/ann/workshop")),
+            ("/home/ann/job/x", Some("/job/x")),
+            ("/home/ann/jobshop", Some("/mnt/host/home/ann/jobshop")),
             ("/home/../home/./bob", Some("/mnt/host/home/bob")),
             ("/homes", None),
             ("/home/../etc", None),
@@ -97,7 +97,7 @@ mod tests {
         ] {
             assert_eq!(shared.to_inside(Path::new(host)).as_deref(), inside.map(Path::new), "{host}");
         }
-        assert_eq!(shared.to_host(Path::new("/job/x")).as_deref(), Some(Path::new("/home/ann/work/x")));
+        assert_eq!(shared.to_host(Path::new("/job/x")).as_deref(), Some(Path::new("/home/ann/job/x")));
         assert_eq!(shared.to_host(Path::new("/etc")), None);
     }
 
