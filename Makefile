@@ -46,7 +46,7 @@ test: ## install what is missing, then lint and run all tests (the ones of the w
 	@scripts/prerequisites test
 	@cargo xtask test
 
-bench: ## measure cold start against a bare dockerd, side by side (as root, about 3 minutes)
+bench: ## measure cold start, sessions, import and export beside plain programs (as root, several minutes)
 	@scripts/prerequisites bench
 	@$(MAKE) --no-print-directory build
 	@cargo xtask bench

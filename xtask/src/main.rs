@@ -8,6 +8,7 @@
 
 mod bench;
 mod codegen;
+mod debian;
 mod gates;
 mod lint;
 mod tally;
@@ -24,7 +25,8 @@ usage: cargo xtask COMMAND
   lint      form, clippy, documentation and the gates
   gates     only the project's own gates (xtask/src/gates)
   codegen   write the generated files that are kept in the repository
-  bench     cold start against a bare dockerd (as root; needs `make build`)
+  bench     cold start, sessions, import and export beside plain programs
+            (as root; needs `make build`)
             [--runs N] [--image FILE]";
 
 fn main() -> ExitCode {

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::debian::{self, Debian};
 use crate::tally::Tally;
 use crate::{lint, tools, workspace};
 
@@ -23,15 +24,23 @@ pub(crate) fn run() -> Result<ExitCode> {
     for step in lint::failures()? {
         tally.step_failed(&format!("lint: {step}"));
     }
-    let mut cargo = tools::cargo(&root);
-    cargo.args(["test", "--no-fail-fast", "--workspace", "--exclude", E2E_PACKAGE]);
+    // Here, so that it is made once: tests of the guest boot it, and then those of the whole system.
+    let debian = debian(&root, &mut tally);
+    let cargo_test = |more: &[&str]| {
+        let mut cargo = tools::cargo(&root);
+        cargo.args(["test", "--no-fail-fast"]).args(more);
+        if let Some(debian) = &debian {
+            cargo.env(debian::VARIABLE, debian.tar());
+        }
+        cargo
+    };
+    let mut cargo = cargo_test(&["--workspace", "--exclude", E2E_PACKAGE]);
     count(&mut cargo, "unit and integration tests", &mut tally)?;
 
     match build_programs(&root) {
         Ok(folder) => {
-            let mut cargo = tools::cargo(&root);
-            cargo.args(["test", "--no-fail-fast", "-p", E2E_PACKAGE]).env("SAMPAN_BIN_DIR", folder);
-            count(&mut cargo, "end-to-end tests", &mut tally)?;
+            let mut cargo = cargo_test(&["-p", E2E_PACKAGE]);
+            count(cargo.env("SAMPAN_BIN_DIR", folder), "end-to-end tests", &mut tally)?;
         }
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -41,6 +50,28 @@ pub(crate) fn run() -> Result<ExitCode> {
 
     report(&tally);
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The root file system for tests that boot one. Only root boots any; for others it is not made.
+fn debian(root: &Path, tally: &mut Tally) -> Option<Debian> {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    let given = std::env::var_os(debian::VARIABLE);
+    if given.is_none() && !is_root {
+        return None;
+    }
+    let made = target().and_then(|target| Debian::take(given, root, &target));
+    made.inspect_err(|error| {
+        eprintln!("xtask: {error:#}");
+        tally.step_failed("building the Debian root file system of the tests");
+    })
+    .ok()
+}
+
+/// Cargo's own folder, in which this program lies.
+fn target() -> Result<PathBuf> {
+    let me = std::env::current_exe().context("cannot find this program")?;
+    let target = me.ancestors().filter(|folder| folder.join("CACHEDIR.TAG").is_file()).last();
+    target.map(Path::to_owned).with_context(|| format!("{} is in no target folder of cargo", me.display()))
 }
 
 fn report(tally: &Tally) {

@@ -117,10 +117,12 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> io::Resul
         let entry = entry?;
         let kind = entry.file_type()?;
         let path = entry.path();
+        // Also files: `.git` is one in a second work tree of a repository.
+        if MADE.iter().any(|made| entry.file_name() == *made) {
+            continue;
+        }
         if kind.is_dir() {
-            if !MADE.iter().any(|made| entry.file_name() == *made) {
-                collect(root, &path, files)?;
-            }
+            collect(root, &path, files)?;
         } else if kind.is_file() {
             // What is not text is not for the gates.
             let Ok(text) = String::from_utf8(fs::read(&path)?) else { continue };
@@ -129,6 +131,24 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> io::Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_not_read() {
+        let root = tempfile::TempDir::new().unwrap();
+        fs::create_dir_all(root.path().join("target/debug")).unwrap();
+        for name in [".git", "target/debug/a.rs", "kept.rs"] {
+            fs::File::create(root.path().join(name)).unwrap();
+        }
+        let mut files = Vec::new();
+        collect(root.path(), root.path(), &mut files).unwrap();
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["kept.rs"]);
+    }
 }
 
 #[cfg(test)]

@@ -133,7 +133,14 @@ impl Server {
         };
         match &systemd {
             // It mounts what /etc/fstab lists by itself.
-            Some(systemd) => systemd.wait(&distribution, warnings)?,
+            Some(systemd) => {
+                systemd.wait(&distribution, warnings)?;
+                if distribution.conf.boot.protect_binfmt
+                    && let Err(error) = systemd::protect_binfmt()
+                {
+                    verb::log(&format!("binfmt_misc is not protected: {error}"));
+                }
+            }
             None if distribution.conf.automount.mount_fs_tab => startup::mount_fstab(warnings),
             None => {}
         }

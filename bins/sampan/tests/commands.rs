@@ -12,12 +12,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use self::instance::{Instance, finish, is_root, spawn, stderr, stdout};
+use self::instance::{Instance, Running, finish, is_root, spawn, stderr, stdout};
 
 /// Answers requests as the service does; `answers` are path and body, in order. Other connections only look.
 fn serve(instance: &Instance, answers: Vec<(&'static str, String)>) -> JoinHandle<()> {
@@ -275,21 +275,12 @@ fn logs_of_several_units_are_told_apart() {
     assert_eq!(stdout(&instance.run(&["logs", "--unit", "dockerd"])), "one\ntwo\n");
 }
 
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn logs_follow_files_that_come_late_and_are_cut_off() {
     let instance = Instance::new();
     let path = instance.log("dockerd");
     fs::write(instance.log("hub"), "ready\n").unwrap();
-    let mut child = Killed(spawn(&mut instance.command(&["logs", "-f"])));
+    let mut child = Running(spawn(&mut instance.command(&["logs", "-f"])));
     let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
     let mut next = || lines.next().unwrap().unwrap();
     assert_eq!(next(), "hub            | ready");

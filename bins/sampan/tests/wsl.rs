@@ -14,18 +14,18 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use sampan_model::session::{End, SessionMessage, SessionSpec};
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::service::{Call, Install, Reply, Request};
 use sampan_sys::socket::{SocketKind, accept, bind_unix_listener, listen, recv_message, send_message};
 
-use self::instance::{Instance, finish, is_root, start, stderr, stdout};
+use self::instance::{Instance, Running, finish, is_root, start, stderr, stdout};
 
 /// Longer than anything takes here, on however slow a machine.
 const LONG: Duration = Duration::from_mins(2);
@@ -62,30 +62,6 @@ fn spec(request: Request) -> SessionSpec {
     match request {
         Request::Session { spec, .. } => *spec,
         other => panic!("{other:?}"),
-    }
-}
-
-/// A child that does not outlive the test.
-struct Running(Child);
-
-impl Running {
-    fn new(command: &mut Command) -> Self {
-        Self(start(command))
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    fn wait(mut self) -> ExitStatus {
-        self.0.wait().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -125,29 +125,21 @@ fn refusal(request: &[u8], state: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tempfile::TempDir;
 
     use super::*;
 
     struct Door {
         folder: TempDir,
-        asked_for_state: Arc<AtomicUsize>,
     }
 
     impl Door {
         fn open(patience: Duration) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let listener = UnixListener::bind(folder.path().join("front")).unwrap();
-            let asked_for_state = Arc::new(AtomicUsize::new(0));
-            let counter = Arc::clone(&asked_for_state);
-            let state = Arc::new(move || {
-                counter.fetch_add(1, Ordering::Relaxed);
-                "starting".to_owned()
-            });
+            let state = Arc::new(|| "starting".to_owned());
             tokio::spawn(serve(listener, Upstream { socket: folder.path().join("engine"), patience, state }));
-            Self { folder, asked_for_state }
+            Self { folder }
         }
 
         async fn client(&self) -> UnixStream {
@@ -211,13 +203,17 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_client_that_has_left() {
-        let door = Door::open(Duration::from_millis(300));
-        let mut client = door.client().await;
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream {
+            socket: folder.path().join("engine"),
+            patience: Duration::from_hours(1),
+            state: Arc::new(|| panic!("nobody is there to be told")),
+        };
+        let (mut client, attended) = UnixStream::pair().unwrap();
         client.write_all(b"GET /info HTTP/1.1\r\n\r\n").await.unwrap();
-        sleep(Duration::from_millis(50)).await;
+        let attending = tokio::spawn(attend(attended, Arc::new(upstream)));
         drop(client);
-        sleep(Duration::from_millis(500)).await;
-        assert_eq!(door.asked_for_state.load(Ordering::Relaxed), 0);
+        timeout(Duration::from_mins(1), attending).await.expect("its patience is not waited for").unwrap();
     }
 
     #[tokio::test]

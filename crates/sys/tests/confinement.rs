@@ -17,7 +17,7 @@ use sampan_sys::mount::{self, MountAttrFlags, Propagation};
 use sampan_sys::namespace::{self, IdMap, Namespaces};
 use sampan_sys::process::ExitKind;
 use sampan_sys::seccomp;
-use single::{child, in_child, is_root};
+use single::{child, in_child, need_root, skip};
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
@@ -63,9 +63,7 @@ fn shifted(folder: &Path, maps: &[IdMap]) -> PathBuf {
 }
 
 fn ids_of_a_shifted_tree() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         assert!(!mount::is_mount_point(&folder.path().join("to")).expect("not there"));
@@ -83,9 +81,7 @@ fn ids_of_a_shifted_tree() {
 }
 
 fn an_unmapped_owner_is_nobody() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let to = shifted(folder.path(), &[IdMap { inside: 1000, outside: 101_000, count: 59_000 }]);
@@ -95,9 +91,7 @@ fn an_unmapped_owner_is_nobody() {
 }
 
 fn a_process_lives_in_its_user_namespace() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     std::os::unix::fs::chown(folder.path(), Some(100_000), Some(100_000)).expect("chown");
     let file = folder.path().join("file");
@@ -129,9 +123,7 @@ fn a_process_lives_in_its_user_namespace() {
 }
 
 fn attributes_of_a_tree() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let tree = mount::new_virtual("tmpfs", &[("mode", Some("0711"))], MountAttrFlags::MOUNT_ATTR_NODEV);
@@ -151,9 +143,7 @@ fn attributes_of_a_tree() {
 }
 
 fn lost_capabilities_never_come_back() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     in_child(Namespaces::NONE, || {
         let mut own = rustix::thread::capabilities(None).expect("capabilities");
         own.inheritable = CapabilitySet::SYS_TIME | CapabilitySet::CHOWN;
@@ -175,9 +165,7 @@ fn lost_capabilities_never_come_back() {
 }
 
 fn calls_of_the_host_are_refused() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let settime = || {
         // Invalid on purpose: nothing happens to the clock where the call is let through.
         let never = Timespec { tv_sec: -1, tv_nsec: -1 };
@@ -198,13 +186,11 @@ fn calls_of_the_host_are_refused() {
 }
 
 fn only_listed_devices_open() {
+    need_root();
     let table = mount::mountinfo(None).expect("table");
     let Some(unified) = table.iter().find(|entry| entry.fstype == "cgroup2") else {
-        return skip("no cgroup2");
+        skip("needs a unified cgroup hierarchy, mounted anywhere");
     };
-    if !is_root() {
-        return;
-    }
     let folder = TempDir::new().expect("temp folder");
     let cgroup = unified.mount_point.join(format!("sampan-devices-{}", std::process::id()));
     std::fs::create_dir(&cgroup).expect("cgroup");
@@ -240,9 +226,4 @@ fn only_listed_devices_open() {
     });
     std::fs::remove_dir(&cgroup).expect("the cgroup is empty");
     assert_eq!(ended, ExitKind::Exited(0));
-}
-
-#[expect(clippy::print_stdout, reason = "a skipped test must be seen")]
-fn skip(reason: &str) {
-    println!("skipped: {reason}");
 }

@@ -13,7 +13,7 @@ use sampan_sys::loopdev::{self, Held, LoopError};
 use sampan_sys::mount::{self, MountAttrFlags, Propagation};
 use sampan_sys::namespace::Namespaces;
 use sampan_sys::{Errno, block};
-use single::{in_child, is_root};
+use single::{in_child, need_root};
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
@@ -52,9 +52,7 @@ fn in_mounts(body: impl FnOnce()) {
 }
 
 fn a_held_image_stays_until_it_is_let_go() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     let (path, owner) = (image(&folder), owner("stays"));
     let held = loopdev::hold(&path, &owner).expect("hold");
@@ -75,9 +73,7 @@ fn a_held_image_stays_until_it_is_let_go() {
 }
 
 fn what_others_attached_is_not_held() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     let path = image(&folder);
     let made = Command::new("losetup").args(["--find", "--show"]).arg(&path).output();
@@ -89,9 +85,7 @@ fn what_others_attached_is_not_held() {
 }
 
 fn a_partition_is_mounted_and_keeps_its_disk() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     let (path, owner) = (image(&folder), owner("partition"));
     let held = loopdev::hold(&path, &owner).expect("hold");

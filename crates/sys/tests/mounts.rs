@@ -16,7 +16,7 @@ use sampan_sys::mount::{self, MountEntry, MountFlags, Propagation};
 use sampan_sys::namespace::Namespaces;
 use sampan_sys::process::{ExitKind, Forked, Signal, fork_plain, reap, wait_exit};
 use sampan_sys::{device, fs, loopdev};
-use single::{child, in_child, is_root};
+use single::{child, in_child, need_root};
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
@@ -77,9 +77,7 @@ fn at(path: &Path) -> Vec<MountEntry> {
 }
 
 fn image_is_attached_once_and_comes_free() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let target = image.mount_point();
     in_mounts(|| {
@@ -128,9 +126,7 @@ fn image_is_attached_once_and_comes_free() {
 }
 
 fn foreign_lock_means_in_use() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let holder = File::open(&image.path).expect("open");
     rustix::fs::flock(&holder, FlockOperation::LockExclusive).expect("lock");
@@ -144,9 +140,7 @@ fn foreign_lock_means_in_use() {
 }
 
 fn partial_attachment_means_in_use() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let made = Command::new("losetup").args(["--find", "--show", "--read-only"]).arg(&image.path).output();
     let device = String::from_utf8(made.expect("losetup").stdout).expect("text");
@@ -158,9 +152,7 @@ fn partial_attachment_means_in_use() {
 }
 
 fn killed_holder_leaves_no_device() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let target = image.mount_point();
     let ended = child(Namespaces::MOUNT, || {
@@ -176,9 +168,7 @@ fn killed_holder_leaves_no_device() {
 }
 
 fn an_image_can_be_read_through_the_cache() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let mut device = loopdev::attach(&image.path).expect("attach");
     device.read_through_cache(1 << 20).expect("tune");
@@ -191,9 +181,7 @@ fn an_image_can_be_read_through_the_cache() {
 }
 
 fn bad_option_is_explained() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let device = loopdev::attach(&image.path).expect("attach");
     let error = mount::new_ext4(&device.path, &[("no_such_option", Some("1"))], false).expect_err("option");
@@ -206,9 +194,7 @@ fn bad_option_is_explained() {
 }
 
 fn bind_read_only_and_back() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
@@ -230,9 +216,7 @@ fn bind_read_only_and_back() {
 }
 
 fn detached_slave_follows_and_does_not_lead() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let [origin, copy] = ["origin", "copy"].map(|name| folder.path().join(name));
@@ -255,9 +239,7 @@ fn detached_slave_follows_and_does_not_lead() {
 }
 
 fn new_root_without_proc() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let root = folder.path();
@@ -284,9 +266,7 @@ fn new_root_without_proc() {
 }
 
 fn dev_is_populated() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let folder = TempDir::new().expect("temp folder");
     in_mounts(|| {
         let dev = folder.path();

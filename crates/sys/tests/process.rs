@@ -20,7 +20,7 @@ use sampan_sys::lock::netns_lock;
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, ExitKind, Forked, ProcessRecord, Signal, Standard};
 use sampan_sys::signals;
-use single::{child, in_child, is_root};
+use single::{child, in_child, need_root};
 
 fn main() -> ExitCode {
     single::run(&[
@@ -50,9 +50,7 @@ fn child_ends_and_is_reaped() {
 }
 
 fn pid_namespace_has_a_first_process() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let all = Namespaces::MOUNT | Namespaces::PID | Namespaces::UTS | Namespaces::IPC;
     in_child(all, || assert_eq!(std::process::id(), 1));
 }
@@ -210,27 +208,31 @@ fn orphans_come_to_the_subreaper() {
     in_child(Namespaces::NONE, || {
         process::set_child_subreaper().expect("subreaper");
         process::set_session().expect("session");
-        let Forked::Parent { pidfd, .. } = process::fork_plain().expect("fork") else {
+        let (wait, go) = pipe_with(PipeFlags::CLOEXEC).expect("pipe");
+        let Forked::Parent { pid, pidfd } = process::fork_plain().expect("fork") else {
             if let Forked::Child = process::fork_plain().expect("fork") {
-                std::thread::sleep(Duration::from_millis(50));
+                drop(go);
+                let _ = File::from(wait).read(&mut [0]);
                 process::exit_now(9);
             }
             process::exit_now(8);
         };
-        assert!(process::wait_exit(&pidfd, Some(Duration::from_secs(10))).expect("wait"));
-        let mut kinds = Vec::new();
-        while kinds.len() < 2 {
-            kinds.extend(process::reap().into_iter().map(|(_, kind)| kind));
+        assert!(process::wait_exit(&pidfd, Some(Duration::from_mins(1))).expect("wait"));
+        assert_eq!(process::reap(), [(pid, ExitKind::Exited(8))]);
+        // Only now the other one ends, whose parent is gone.
+        drop(go);
+        let mut orphans = Vec::new();
+        while orphans.is_empty() {
+            orphans = process::reap();
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(kinds, [ExitKind::Exited(8), ExitKind::Exited(9)]);
+        let kinds: Vec<ExitKind> = orphans.into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!(kinds, [ExitKind::Exited(9)]);
     });
 }
 
 fn hostname_and_name() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     in_child(Namespaces::UTS, || {
         namespace::sethostname("sampan-test").expect("hostname");
         assert_eq!(rustix::system::uname().nodename().to_str(), Ok("sampan-test"));
@@ -240,9 +242,7 @@ fn hostname_and_name() {
 }
 
 fn loopback_comes_up() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let pid = std::process::id().cast_signed();
     let outside = namespace::netns_inode(pid).expect("inode");
     in_child(Namespaces::NONE, || {
@@ -257,33 +257,38 @@ fn loopback_comes_up() {
 }
 
 fn netns_lock_is_exclusive() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     // In a namespace of its own: other programs on this machine may use the same lock.
     in_child(Namespaces::NONE, || {
         namespace::unshare(Namespaces::NET).expect("unshare");
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("pipe");
-        let Forked::Parent { pidfd, .. } = process::fork_plain().expect("fork") else {
-            let lock = netns_lock().expect("lock");
-            File::from(write).write_all(b"x").expect("write");
-            std::thread::sleep(Duration::from_millis(100));
-            drop(lock);
-            process::exit_now(0)
+        let (wait, go) = pipe_with(PipeFlags::CLOEXEC).expect("pipe");
+        let Forked::Parent { pid, pidfd } = process::fork_plain().expect("fork") else {
+            drop(go);
+            let _ = File::from(wait).read(&mut [0]);
+            process::exit_now(i32::from(netns_lock().is_err()))
         };
-        File::from(read).read_exact(&mut [0]).expect("read");
-        let start = std::time::Instant::now();
+        // Taken after the fork: a child that inherits it holds it, too.
         let lock = netns_lock().expect("lock");
-        assert!(start.elapsed() > Duration::from_millis(50), "waited for the holder");
-        assert!(process::wait_exit(&pidfd, Some(Duration::from_secs(10))).expect("wait"));
+        drop(go);
+        let is_over = |limit| process::wait_exit(&pidfd, Some(limit)).expect("wait");
+        // proc_locks(5): a line with an arrow is a lock that its process waits for.
+        let waits = || {
+            let locks = std::fs::read_to_string("/proc/locks").expect("locks");
+            locks.lines().any(|line| {
+                line.contains("->") && line.split_whitespace().any(|word| word == pid.to_string())
+            })
+        };
+        while !waits() {
+            assert!(!is_over(Duration::from_millis(5)), "it did not wait for the holder");
+        }
         drop(lock);
+        assert!(is_over(Duration::from_mins(1)));
+        assert_eq!(process::reap(), [(pid, ExitKind::Exited(0))]);
     });
 }
 
 fn namespaces_of_a_process_are_entered() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("pipe");
     let Forked::Parent { pid, pidfd } =
         process::clone_into(Namespaces::UTS | Namespaces::IPC).expect("clone")

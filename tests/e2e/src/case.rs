@@ -10,7 +10,7 @@ type Body = Box<dyn FnOnce() -> Result<(), Skip> + Send>;
 
 /// A test.
 pub struct Case {
-    name: &'static str,
+    name: String,
     body: Body,
 }
 
@@ -22,9 +22,9 @@ impl std::fmt::Debug for Case {
 
 impl Case {
     /// A test that can run wherever the product can. It fails by a panic.
-    pub fn new(name: &'static str, body: fn()) -> Self {
+    pub fn new(name: &str, body: fn()) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             body: Box::new(move || {
                 body();
                 Ok(())
@@ -33,8 +33,8 @@ impl Case {
     }
 
     /// A test that may find that it can't run here.
-    pub fn skippable(name: &'static str, body: fn() -> Result<(), Skip>) -> Self {
-        Self { name, body: Box::new(body) }
+    pub fn skippable(name: &str, body: impl FnOnce() -> Result<(), Skip> + Send + 'static) -> Self {
+        Self { name: name.to_owned(), body: Box::new(body) }
     }
 
     /// The test for the runner; one that needs root is skipped for anyone else.
@@ -48,10 +48,7 @@ impl Case {
             };
             Ok(match outcome {
                 Ok(()) => Completion::Completed,
-                Err(Skip(reason)) => {
-                    eprintln!("skipped: {name}: {reason}");
-                    Completion::ignored_with(reason)
-                }
+                Err(Skip(reason)) => Completion::ignored_with(reason),
             })
         })
     }

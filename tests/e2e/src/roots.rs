@@ -6,13 +6,10 @@ use std::sync::OnceLock;
 
 use crate::images::{self, fresh};
 use crate::tools::Tool;
-use crate::{files, waiting};
+use crate::{files, waiting, workspace};
 
 /// The variable that names a Debian root file system to use instead of one built in this run.
 pub const DEBIAN_VARIABLE: &str = "SAMPAN_TEST_DEBIAN";
-
-/// Packages of [`debian`] beyond the smallest system.
-const PACKAGES: &str = "systemd-sysv,libpam-systemd,dbus,attr,acl,libcap2-bin,procps";
 
 /// A tarball of a small distribution: static busybox, users `root` and `ann` (1000), 64 groups.
 #[track_caller]
@@ -29,7 +26,7 @@ pub fn small() -> PathBuf {
     .clone()
 }
 
-/// A tarball of Debian stable with systemd, built from signed packages, unless one was given.
+/// A tarball of Debian stable with systemd, built by `scripts/debian-root`, unless one was given.
 #[track_caller]
 pub fn debian() -> PathBuf {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
@@ -39,15 +36,7 @@ pub fn debian() -> PathBuf {
         }
         let folder = fresh("debian");
         let tar = folder.join("debian.tar");
-        let without_updates = "find \"$1/etc/apt\" -name '*sources*' -type f \
-                               -exec sed -i '/-updates\\|-security/d' {} +";
-        Tool::new("mmdebstrap")
-            .args(["--mode=root", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
-            .args(["doc", "man", "locale"].map(|name| format!("--dpkgopt=path-exclude=/usr/share/{name}/*")))
-            .arg(format!("--include={PACKAGES}"))
-            .arg(format!("--setup-hook={without_updates}"))
-            .arg("--customize-hook=chroot \"$1\" useradd -m -s /bin/bash ann")
-            .arg("stable")
+        Tool::new(workspace::root().join("scripts/debian-root"))
             .arg(&tar)
             // Other tests look at what appears in the usual folder.
             .env("TMPDIR", &folder)

@@ -38,6 +38,8 @@ const MASKED: [&str; 4] = [
     "console-getty.service",
     "tmp.mount",
 ];
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+const BINFMT_STATUS: &str = "/proc/sys/fs/binfmt_misc/status";
 /// What a user namespace may not mount. They are all that fails in one.
 const MASKED_WITH_OWN_USERS: [&str; 2] = ["sys-kernel-debug.mount", "sys-kernel-tracing.mount"];
 
@@ -274,9 +276,14 @@ fn write_units(spec: &ServerSpec) -> anyhow::Result<()> {
         let link = Path::new(UNITS).join(unit);
         symlink("/dev/null", &link).with_context(|| format!("cannot link {}", link.display()))?;
     }
-    // What is mounted in the folder that distributions share must stay when one of them powers off.
+    // What is mounted in the folder that distributions share must stay when one of them powers off, and the cover of
+    // binfmt_misc until the very end.
     let shared = unit_of(&Path::new(&spec.conf.automount.root).join("wsl"));
-    for unit in [format!("{shared}.mount"), format!("{shared}-.mount")] {
+    let mut kept = vec![format!("{shared}.mount"), format!("{shared}-.mount")];
+    if spec.conf.boot.protect_binfmt {
+        kept.extend([BINFMT, BINFMT_STATUS].map(|path| format!("{}.mount", unit_of(Path::new(path)))));
+    }
+    for unit in kept {
         let folder = Path::new(UNITS).join(format!("{unit}.d"));
         make(&folder)?;
         sampan_sys::fs::write_atomic(
@@ -285,18 +292,13 @@ fn write_units(spec: &ServerSpec) -> anyhow::Result<()> {
             0o644,
         )?;
     }
-    if spec.conf.boot.protect_binfmt
-        && let Err(error) = protect_binfmt()
-    {
-        verb::log(&format!("binfmt_misc is not protected: {error}"));
-    }
     Ok(())
 }
 
-/// systemd empties `binfmt_misc` when it powers off, which may be everybody's: it finds one that can't be
-/// written.
-fn protect_binfmt() -> sampan_sys::Result<()> {
-    let status = Path::new("/proc/sys/fs/binfmt_misc/status");
+/// Covers the status of `binfmt_misc`, where the distribution has mounted that: systemd empties it when it powers off,
+/// and it may be everybody's. Called when systemd has started, which mounts it.
+pub(super) fn protect_binfmt() -> sampan_sys::Result<()> {
+    let status = Path::new(BINFMT_STATUS);
     if !status.exists() {
         return Ok(());
     }

@@ -20,6 +20,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::probe;
+use crate::single::need_root;
 use crate::world::{self, Output, PATIENCE, until};
 
 /// The ids of distributions.
@@ -36,6 +37,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
+        need_root();
         let folder = TempDir::new().expect("temp folder");
         // Root inside is somebody else, and has to get at this program in it.
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))

@@ -1,13 +1,16 @@
-//! The server beside systemd. The variable `SAMPAN_TEST_SYSTEMD_ROOT` names a folder with a root file system
-//! that has systemd and D-Bus; nothing in it is changed. Without it these tests are skipped.
+//! The server beside systemd. The variable `SAMPAN_TEST_DEBIAN` names a tarball of a root file system that has systemd and
+//! D-Bus; `cargo xtask test` builds one. Without it these tests are skipped.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use sampan_model::guest::{ControlReply, ControlRequest};
 use sampan_model::session::{End, SessionSpec};
 use sampan_model::wsl::service::Reply;
+use tempfile::TempDir;
 
-use crate::single::Test;
+use crate::single::{Test, skip};
 use crate::world::{Distro, PATIENCE, Plan, hear, sh};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -24,15 +27,36 @@ pub(crate) const TESTS: &[Test] = &[
     ("version_1_has_no_systemd", version_1_has_no_systemd),
 ];
 
-/// A distribution with systemd and the user ann; none: skipped.
-#[expect(clippy::print_stdout, reason = "a skipped test must be seen")]
-fn with_systemd(change: impl FnOnce(&mut Plan)) -> Option<Distro> {
-    let Some(root) = std::env::var_os("SAMPAN_TEST_SYSTEMD_ROOT") else {
-        println!("skipped: needs SAMPAN_TEST_SYSTEMD_ROOT");
-        return None;
+/// The unpacked root file system, which all tests share: what they write goes elsewhere.
+static ROOT: Mutex<Option<TempDir>> = Mutex::new(None);
+
+#[expect(clippy::disallowed_methods, reason = "tests start tar")]
+fn root() -> PathBuf {
+    let Some(tar) = std::env::var_os("SAMPAN_TEST_DEBIAN") else {
+        skip(
+            "needs SAMPAN_TEST_DEBIAN, a Debian root file system with systemd; scripts/debian-root makes one",
+        );
     };
+    let mut root = ROOT.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = root.get_or_insert_with(|| {
+        // On a disk, and where a killed run leaves it to `make clean`.
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("folder");
+        let unpacked = Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(folder.path()).status();
+        assert!(unpacked.expect("tar").success(), "{} can be unpacked", tar.display());
+        folder
+    });
+    folder.path().to_owned()
+}
+
+/// Removes what the tests shared.
+pub(crate) fn close() {
+    ROOT.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
+/// A distribution with systemd and the user ann.
+fn with_systemd(change: impl FnOnce(&mut Plan)) -> Distro {
     let mut plan = Plan {
-        systemd: Some(PathBuf::from(root)),
+        systemd: Some(root()),
         files: vec![
             ("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/:/bin/bash\n".to_owned()),
             ("/etc/shadow", "root:*:20000::::::\nann:*:20000::::::\n".to_owned()),
@@ -42,7 +66,7 @@ fn with_systemd(change: impl FnOnce(&mut Plan)) -> Option<Distro> {
     };
     plan.conf.boot.systemd = true;
     change(&mut plan);
-    Some(Distro::of(&plan))
+    Distro::of(&plan)
 }
 
 fn as_ann(line: &str) -> SessionSpec {
@@ -55,7 +79,7 @@ fn shutdown(distro: &Distro) {
 }
 
 fn systemd_runs_beside_the_server() {
-    let Some(distro) = with_systemd(|_| {}) else { return };
+    let distro = with_systemd(|_| {});
     assert_eq!(distro.ready["warnings"].as_array().map(Vec::len), Some(1), "{}", distro.ready);
     let state = distro.sh("systemctl is-system-running").stdout_text();
     assert!(["running\n", "degraded\n"].contains(&state.as_str()), "{state}");
@@ -77,7 +101,7 @@ fn systemd_runs_beside_the_server() {
 }
 
 fn systemd_has_a_session_for_the_user() {
-    let Some(distro) = with_systemd(|_| {}) else { return };
+    let distro = with_systemd(|_| {});
     let line = "systemctl is-active user@1000; echo $XDG_RUNTIME_DIR; stat -f -c %T $XDG_RUNTIME_DIR; \
                 touch $XDG_RUNTIME_DIR/x && systemctl --user is-active basic.target";
     for _ in 0..2 {
@@ -88,7 +112,7 @@ fn systemd_has_a_session_for_the_user() {
 }
 
 fn a_user_session_that_fails_is_a_warning() {
-    let Some(distro) = with_systemd(|_| {}) else { return };
+    let distro = with_systemd(|_| {});
     distro.text("chmod 000 /run/user");
     let output = distro.run(&as_ann("echo here; echo ${XDG_RUNTIME_DIR-none}"), b"");
     assert_eq!(output.stdout_text(), "here\nnone\n");
@@ -97,7 +121,7 @@ fn a_user_session_that_fails_is_a_warning() {
 }
 
 fn systemd_powers_off_on_a_shutdown() {
-    let Some(distro) = with_systemd(|_| {}) else { return };
+    let distro = with_systemd(|_| {});
     let mut session = distro.open(&sh("trap '' HUP TERM INT; echo ready; while :; do sleep 0.1; done"));
     session.read_until("ready\n");
     distro.text(
@@ -110,7 +134,7 @@ fn systemd_powers_off_on_a_shutdown() {
 }
 
 fn a_power_off_from_inside_is_the_end() {
-    let Some(distro) = with_systemd(|_| {}) else { return };
+    let distro = with_systemd(|_| {});
     let mut session = distro.open(&sh("trap '' HUP TERM INT; echo ready; while :; do sleep 0.1; done"));
     session.read_until("ready\n");
     distro.sh("systemctl poweroff");
@@ -118,14 +142,14 @@ fn a_power_off_from_inside_is_the_end() {
 }
 
 fn without_its_server_a_distribution_powers_off() {
-    let Some(distro) = with_systemd(|_| {}) else { return };
+    let distro = with_systemd(|_| {});
     let session = distro.open(&sh("kill -9 $(ps -o ppid= -p $PPID)"));
     assert!(distro.ends());
     drop(session);
 }
 
 fn services_keep_it_alive_and_infrastructure_does_not() {
-    let Some(distro) = with_systemd(|plan| plan.idle_timeout_ms = Some(0)) else { return };
+    let distro = with_systemd(|plan| plan.idle_timeout_ms = Some(0));
     distro.text("systemd-run -q --unit=mine sleep 1000");
     for _ in 0..10 {
         assert_eq!(distro.text("systemctl is-active mine"), "active\n");

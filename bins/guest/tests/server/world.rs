@@ -22,6 +22,8 @@ use sampan_sys::{device, poll};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::single::need_root;
+
 /// Long enough for anything that will happen at all.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -98,6 +100,7 @@ impl Distro {
     }
 
     pub(crate) fn of(plan: &Plan) -> Self {
+        need_root();
         let folder = TempDir::new().expect("temp folder");
         let control = bind_unix_listener(&folder.path().join("control"), SocketKind::SeqPacket, 0o600, None);
         let control = control.expect("control socket");

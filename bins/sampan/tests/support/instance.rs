@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::RwLock;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Held for writing while a program is written, for reading while one is started: a program that is open for writing,
@@ -26,6 +27,30 @@ pub(crate) fn start(command: &mut Command) -> Child {
 /// Runs a program to its end.
 pub(crate) fn finish(command: &mut Command) -> Output {
     spawn(command).wait_with_output().unwrap()
+}
+
+/// A child that does not outlive the test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn new(command: &mut Command) -> Self {
+        Self(start(command))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// An instance `t` in folders of its own, and a copy of the program, so that other programs can be put beside it.

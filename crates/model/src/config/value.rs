@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Warning;
+use crate::wsl::value::unit_of_bytes;
 
 /// A known key of the configuration `C`.
 #[derive(Debug)]
@@ -276,15 +277,7 @@ fn size(text: &str) -> Option<u64> {
     if number == 0 && !(text.starts_with('0') && digits.len() == 1) {
         return None;
     }
-    let shift = match unit {
-        "" | "B" => 0,
-        "K" | "KB" => 10,
-        "M" | "MB" => 20,
-        "G" | "GB" => 30,
-        "T" | "TB" => 40,
-        _ => return None,
-    };
-    Some(number.wrapping_mul(1 << shift))
+    Some(number.wrapping_mul(unit_of_bytes(unit)?))
 }
 
 /// As `stoi` reads it: what follows the digits does not count.

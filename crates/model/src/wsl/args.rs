@@ -16,7 +16,7 @@ pub use error::UsageError;
 pub use line::shell_line;
 
 use crate::session::{Folder, Program};
-use crate::wsl::service::{Format, Target};
+use crate::wsl::service::{Format, Install, Mount, Target};
 
 /// What was asked for. Paths are as the user wrote them, relative ones from the caller's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +94,8 @@ pub enum Command {
         /// What to change.
         action: ManageAction,
     },
-    /// `--mount`.
-    Mount(MountOptions),
+    /// `--mount`. The disk is as the user wrote it.
+    Mount(Mount),
     /// `--unmount`.
     Unmount {
         /// The disk; none: all.
@@ -183,29 +183,18 @@ pub struct ExportOptions {
 }
 
 /// `--install`.
-#[expect(clippy::struct_excessive_bools, reason = "four switches of a command line, each free of the others")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstallOptions {
-    /// Name in the manifest; none: the manifest's default.
-    pub distribution: Option<String>,
-    /// `--from-file`; excludes `distribution`.
-    pub from_file: Option<Source>,
-    /// `--name`: the name to register.
-    pub name: Option<String>,
-    /// `--location`: folder for its storage.
-    pub location: Option<PathBuf>,
-    /// `--version`, 1 or 2; none: the default version.
-    pub version: Option<u8>,
-    /// `--vhd-size`: largest size of its disk, in bytes.
-    pub vhd_size: Option<u64>,
-    /// `--fixed-vhd`: all of it at once. Only with `vhd_size`.
+    /// What is to be installed. Its `location` is as the user wrote it; it has no `from_file`, see `source`.
+    pub install: Install,
+    /// `--from-file`; excludes a name in the manifest.
+    pub source: Option<Source>,
+    /// `--fixed-vhd`: all of the disk at once. Only with a size.
     pub fixed_vhd: bool,
     /// `--no-launch`: no shell afterwards.
     pub no_launch: bool,
     /// `--no-distribution`: nothing but prerequisites.
     pub no_distribution: bool,
-    /// `--legacy`: the manifest's list of store packages.
-    pub legacy: bool,
     /// Options that are known and have no effect here, to say so.
     pub without_effect: Vec<&'static str>,
 }
@@ -226,25 +215,6 @@ pub enum ManageAction {
     SetDefaultUser(String),
     /// `--resize`: to so many bytes.
     Resize(u64),
-}
-
-/// `--mount`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountOptions {
-    /// Block device or disk image.
-    pub disk: PathBuf,
-    /// `--vhd`: it is a disk image.
-    pub vhd: bool,
-    /// `--bare`: attach only.
-    pub bare: bool,
-    /// `--name`: folder below `/mnt/wsl`; may be one that no mount can have.
-    pub name: Option<String>,
-    /// `--type`: file system; none: by its content.
-    pub fstype: Option<String>,
-    /// `--options`: options of mount(8).
-    pub options: Option<String>,
-    /// `--partition`, from 1; none: the whole disk.
-    pub partition: Option<u32>,
 }
 
 /// Parses the words behind `wsl`.

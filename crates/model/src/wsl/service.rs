@@ -172,7 +172,7 @@ pub struct Install {
     pub distribution: Option<String>,
     /// Name to register; none: the image's or the manifest's.
     pub name: Option<String>,
-    /// Folder for its storage.
+    /// Folder for its storage; absolute in a request.
     pub location: Option<PathBuf>,
     /// 1 or 2; none: the default version.
     pub version: Option<u8>,
@@ -211,16 +211,16 @@ pub enum Manage {
 }
 
 /// `wsl --mount`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
-    /// Disk image or block device, absolute.
+    /// Disk image or block device; absolute in a request.
     pub disk: PathBuf,
     /// The disk is an image file.
     pub vhd: bool,
     /// Attach only.
     pub bare: bool,
-    /// Name below `/mnt/wsl`; none: made of the path.
+    /// Name below `/mnt/wsl`, which may be one that no mount can have; none: made of the path.
     pub name: Option<String>,
     /// File system; none: by its content.
     pub fstype: Option<String>,

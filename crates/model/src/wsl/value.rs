@@ -21,6 +21,11 @@ pub fn size(text: &str) -> Option<u64> {
     let text = text.trim_start();
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit_at);
+    digits.parse::<u64>().ok()?.checked_mul(unit_of_bytes(unit)?)
+}
+
+/// How many bytes a unit has: `B K KB M MB G GB T TB`, or none, which is bytes.
+pub fn unit_of_bytes(unit: &str) -> Option<u64> {
     let shift = match unit {
         "" | "B" => 0,
         "K" | "KB" => 10,
@@ -29,7 +34,7 @@ pub fn size(text: &str) -> Option<u64> {
         "T" | "TB" => 40,
         _ => return None,
     };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+    Some(1 << shift)
 }
 
 /// A number without sign.

@@ -1,27 +1,20 @@
 //! Section 13: `wsl --mount` and `--unmount`.
 
-use sampan_model::wsl::args::{Command, MountOptions};
+use sampan_model::wsl::args::Command;
 use sampan_model::wsl::error::{Code, Context, Failure};
+use sampan_model::wsl::service::Mount;
 
 use crate::table::Case::{Parsed, Printed};
 use crate::table::Mark::{A, L};
 use crate::table::Place::System;
 use crate::table::{check, check_case, coded};
 
-fn plain() -> MountOptions {
-    MountOptions {
-        disk: "D".into(),
-        vhd: false,
-        bare: false,
-        name: None,
-        fstype: None,
-        options: None,
-        partition: None,
-    }
+fn plain() -> Mount {
+    Mount { disk: "D".into(), ..Mount::default() }
 }
 
-fn first() -> MountOptions {
-    MountOptions { partition: Some(1), ..plain() }
+fn first() -> Mount {
+    Mount { partition: Some(1), ..plain() }
 }
 
 #[test]
@@ -31,16 +24,16 @@ fn section_13_mount_and_unmount() {
     };
     let e2e = |cases| System("mounting", cases);
     let parsed = |words: &'static [&'static str], options| e2e(vec![Parsed(words, Command::Mount(options))]);
-    let named = |name: &str| MountOptions { name: Some(name.into()), ..first() };
+    let named = |name: &str| Mount { name: Some(name.into()), ..first() };
     let rows = [
-        ("M01", A, parsed(&["--mount", "D", "--bare"], MountOptions { bare: true, ..plain() })),
+        ("M01", A, parsed(&["--mount", "D", "--bare"], Mount { bare: true, ..plain() })),
         ("M02", L, parsed(&["--mount", "D", "--partition", "1"], first())),
         (
             "M04",
             L,
             parsed(
                 &["--mount", "D", "--partition", "1", "--options", "data=ordered"],
-                MountOptions { options: Some("data=ordered".into()), ..first() },
+                Mount { options: Some("data=ordered".into()), ..first() },
             ),
         ),
         (
@@ -49,17 +42,14 @@ fn section_13_mount_and_unmount() {
             // The case takes another second type: not every kernel has this one.
             parsed(
                 &["--mount", "D", "--partition", "2", "--type", "vfat"],
-                MountOptions { partition: Some(2), fstype: Some("vfat".into()), ..plain() },
+                Mount { partition: Some(2), fstype: Some("vfat".into()), ..plain() },
             ),
         ),
         ("M07", L, e2e(Vec::new())),
         (
             "M08",
             L,
-            parsed(
-                &["--mount", "D", "--type", "ext4"],
-                MountOptions { fstype: Some("ext4".into()), ..plain() },
-            ),
+            parsed(&["--mount", "D", "--type", "ext4"], Mount { fstype: Some("ext4".into()), ..plain() }),
         ),
         ("M10", A, e2e(Vec::new())),
         ("M11", A, e2e(Vec::new())),
@@ -84,10 +74,7 @@ fn section_13_mount_and_unmount() {
         (
             "M17",
             L,
-            parsed(
-                &["--mount", "D", "--options", "sync"],
-                MountOptions { options: Some("sync".into()), ..plain() },
-            ),
+            parsed(&["--mount", "D", "--options", "sync"], Mount { options: Some("sync".into()), ..plain() }),
         ),
         (
             "M19",

@@ -5,7 +5,7 @@ use sampan_model::wsl::args::{
 };
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::message;
-use sampan_model::wsl::service::Format;
+use sampan_model::wsl::service::{Format, Install};
 
 use crate::table::Case::{Parsed, Printed};
 use crate::table::Mark::{A, L};
@@ -228,10 +228,13 @@ fn section_5_storage() {
                         "2",
                     ],
                     Command::Install(InstallOptions {
-                        from_file: Some(Source::Stdin),
-                        name: Some("empty-distro".into()),
+                        install: Install {
+                            name: Some("empty-distro".into()),
+                            version: Some(2),
+                            ..Install::default()
+                        },
+                        source: Some(Source::Stdin),
                         no_launch: true,
-                        version: Some(2),
                         ..InstallOptions::default()
                     }),
                 )],
@@ -282,8 +285,8 @@ fn section_5_storage() {
                 vec![Parsed(
                     &["--install", "--no-launch", "--from-file", "F", "--name", "test-format"],
                     Command::Install(InstallOptions {
-                        from_file: Some(Source::File("F".into())),
-                        name: Some("test-format".into()),
+                        install: Install { name: Some("test-format".into()), ..Install::default() },
+                        source: Some(Source::File("F".into())),
                         no_launch: true,
                         ..InstallOptions::default()
                     }),

@@ -59,10 +59,12 @@ pub(crate) fn check<C>(section: u8, counts: (usize, usize), rows: &[Row<C>], che
     println!("section {section}: {met} met, {not_met} not met, {system} in tests/e2e");
 }
 
-/// The source of a file of cases of the whole system.
+/// The source of a file of cases of the whole system, with the files of its folder.
 fn text_of_cases(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/cases").join(file);
-    fs::read_to_string(path.with_extension("rs")).unwrap_or_default()
+    let below = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = below.chain([path.with_extension("rs")]);
+    files.map(|file| fs::read_to_string(&file).unwrap_or_default()).collect()
 }
 
 /// What can be said of a command or a message without a system.

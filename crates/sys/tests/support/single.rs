@@ -1,6 +1,6 @@
 //! Runs tests in a process with one thread, and parts of them in a child of it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,33 +12,49 @@ use sampan_sys::process::{
 /// A named test.
 pub(crate) type Test = (&'static str, fn());
 
+/// Why a test can't run on this machine.
+struct Skip(String);
+
 /// Runs the tests one after another and reports as libtest does; a filter may be given as the first argument.
 #[expect(clippy::print_stdout, reason = "this is the test runner")]
 pub(crate) fn run(tests: &[Test]) -> ExitCode {
     let filter = std::env::args().nth(1).filter(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests.iter().filter(|(name, _)| name.contains(&filter)) {
-        let ok = catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-        if ok {
+    let (chosen, others): (Vec<_>, Vec<_>) = tests.iter().partition(|(name, _)| name.contains(&filter));
+    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+    for (name, test) in chosen {
+        let thrown = catch_unwind(test).err();
+        let skip = thrown.as_ref().and_then(|thrown| thrown.downcast_ref::<Skip>());
+        if let Some(Skip(reason)) = skip {
+            println!("test {name} ... ignored, {reason}");
+            ignored += 1;
+        } else if thrown.is_none() {
+            println!("test {name} ... ok");
             passed += 1;
         } else {
+            println!("test {name} ... FAILED");
             failed += 1;
         }
     }
     let result = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {result}. {passed} passed; {failed} failed");
+    let filtered = others.len();
+    println!(
+        "\ntest result: {result}. {passed} passed; {failed} failed; {ignored} ignored; {filtered} filtered out"
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether the test may go on; says so if not.
-#[expect(clippy::print_stdout, reason = "a skipped test must be seen")]
-pub(crate) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: needs root");
+/// Ends the test, which can't run on this machine: it counts as ignored. Not for the child of a test, whose end says
+/// nothing of it.
+pub(crate) fn skip(reason: &str) -> ! {
+    // Not a panic, which would print a message.
+    resume_unwind(Box::new(Skip(reason.to_owned())))
+}
+
+/// Skips the test unless root runs it.
+pub(crate) fn need_root() {
+    if !rustix::process::geteuid().is_root() {
+        skip("needs root");
     }
-    root
 }
 
 /// Runs `body` in a child in new namespaces; its panic is the failure of the test.

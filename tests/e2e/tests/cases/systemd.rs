@@ -1,6 +1,6 @@
 //! Distributions whose PID 1 is systemd.
 
-use sampan_e2e::case::Case;
+use sampan_e2e::case::{Case, Skip};
 use sampan_e2e::instance::Instance;
 use sampan_e2e::{roots, waiting};
 
@@ -10,6 +10,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("systemd::l04_without_its_server_it_ends_and_comes_back", server_dies),
         Case::new("systemd::l05_without_the_key_there_is_none", without),
         Case::new("systemd::l07_a_user_has_a_user_session", user_session),
+        Case::new("systemd::l08_without_a_user_session_a_command_runs_all_the_same", no_user_session),
+        Case::skippable("systemd::l10_binfmt_misc_is_emptied_only_where_it_may_be", binfmt),
         Case::new("systemd::a_shutdown_of_one_takes_nothing_from_another", neighbours),
         Case::new("systemd::a_service_is_activity_and_a_bare_system_is_not", idle),
         Case::new("systemd::version_1_says_why_not", version_1),
@@ -42,14 +44,13 @@ fn boots() {
     instance.inside("deb", "systemd-run --wait --pipe echo from-a-unit").says("from-a-unit");
     instance.inside("deb", "systemctl daemon-reexec && systemctl is-active systemd-journald").says("active");
     instance.inside("deb", "journalctl -b -n 5 --no-pager").expect(0);
-    instance.inside("deb", "echo kept > /var/kept").ok();
+    // It goes in order: a service that is asked to stop can still write.
+    let stop = "/bin/sh -c 'echo in order > /var/stopped'";
+    let service = format!("systemd-run -q -p RemainAfterExit=yes -p \"ExecStop={stop}\" true");
+    instance.inside("deb", &format!("echo kept > /var/kept; {service}")).expect(0);
     instance.wsl(&["--terminate", "deb"]).expect(0);
     assert_eq!(instance.state_of("deb"), "Stopped");
-    instance.inside("deb", "cat /var/kept").says("kept");
-    // It went in order.
-    let log = instance
-        .inside("deb", "journalctl -b -1 --no-pager | tail -50; ls /var/log/journal 2>/dev/null; echo END");
-    log.says("END");
+    assert_eq!(instance.inside("deb", "cat /var/kept /var/stopped").ok(), "kept\nin order");
     instance.inside("deb", "systemctl poweroff").expect(0);
     waiting::until("it is off", || instance.state_of("deb") == "Stopped");
     instance.inside("deb", "echo on again").says("on again");
@@ -72,7 +73,7 @@ fn without() {
     let instance = Instance::new();
     instance.import("deb", &roots::debian(), 2);
     let said = instance.inside("deb", "systemctl --system is-system-running; cat /proc/1/comm");
-    assert!(!said.text().contains("running\n") && !said.text().contains("degraded"), "{said}");
+    assert!(said.text().starts_with("offline\n") && !said.text().contains("systemd"), "{said}");
 }
 
 /// Row L07.
@@ -84,6 +85,51 @@ fn user_session() {
     let user =
         instance.wsl(&["-d", "deb", "-u", "ann", "-e", "systemctl", "--user", "is-system-running", "--wait"]);
     assert!(["running", "degraded"].contains(&user.text().trim()), "{user}");
+}
+
+/// Row L08.
+fn no_user_session() {
+    let instance = instance(2);
+    instance.inside("deb", "chmod 000 /run/user").ok();
+    let said = instance.wsl(&["-d", "deb", "-u", "ann", "--cd", "~", "-e", "echo", "here"]);
+    assert_eq!(said.ok(), "here");
+    assert_eq!(
+        said.errors(),
+        "wsl: Failed to start the systemd user session for 'ann'. See journalctl for more details.\n"
+    );
+}
+
+/// Row L10.
+fn binfmt() -> Result<(), Skip> {
+    let instance = instance(2);
+    let mount = instance.inside("deb", "mount -t binfmt_misc none /mnt && umount /mnt");
+    if mount.code() != Some(0) {
+        return Err(Skip("needs a kernel with a binfmt_misc for each user namespace (Linux 6.7)".to_owned()));
+    }
+    // What is there when everything else is over.
+    let look = "/usr/lib/systemd/system-shutdown/look";
+    let script = "#!/bin/sh\nls /proc/sys/fs/binfmt_misc > /var/left\n";
+    let prepare = format!(
+        "mkdir -p $(dirname {look}) /etc/binfmt.d && printf '{script}' > {look} && chmod 755 {look} && \
+         echo 'none /proc/sys/fs/binfmt_misc binfmt_misc defaults 0 0' > /etc/fstab && \
+         echo ':probe:M::PROBE::/bin/true:' > /etc/binfmt.d/probe.conf"
+    );
+    instance.inside("deb", &prepare).expect(0);
+    for (protected, left) in [("true", "probe\nregister\nstatus"), ("false", "register\nstatus")] {
+        let conf = format!("printf '[boot]\\nsystemd=true\\nprotectBinfmt={protected}\\n' > /etc/wsl.conf");
+        instance.inside("deb", &conf).expect(0);
+        instance.wsl(&["--terminate", "deb"]).expect(0);
+        let status = instance.inside("deb", "mountpoint -q /proc/sys/fs/binfmt_misc/status; echo $?");
+        assert_eq!(
+            status.ok(),
+            if protected == "true" { "0" } else { "32" },
+            "L10: protectBinfmt={protected}"
+        );
+        instance.inside("deb", "rm -f /var/left; systemctl poweroff").expect(0);
+        waiting::until("it is off", || instance.state_of("deb") == "Stopped");
+        assert_eq!(instance.inside("deb", "cat /var/left").ok(), left, "protectBinfmt={protected}");
+    }
+    Ok(())
 }
 
 fn neighbours() {

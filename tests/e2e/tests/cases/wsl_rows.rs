@@ -4,7 +4,7 @@ use std::fs;
 
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
-use sampan_e2e::{files, roots, waiting};
+use sampan_e2e::{files, kernel, roots, shared, waiting};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -13,7 +13,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("wsl_rows::i37_a_distribution_being_exported_is_left_alone", locked),
         Case::new("wsl_rows::e34_q35_listing_and_a_missing_archive", listing),
         Case::new("wsl_rows::l20_host_folders_are_seen_unless_switched_off", host_folders),
-        Case::new("wsl_rows::l13_l16_cgroups_are_each_distribution_s_own", cgroups),
+        Case::new("wsl_rows::l13_l14_l16_cgroups_are_each_distribution_s_own", cgroups),
+        Case::new("wsl_rows::l19_our_program_inside_is_read_only", program),
+        Case::new("wsl_rows::l23_a_mount_that_asks_holds_no_start_up", asking_mount),
     ]
 }
 
@@ -103,7 +105,7 @@ fn host_folders() {
     assert_eq!(count(), "0");
 }
 
-/// Rows L13 and L16.
+/// Rows L13, L14 and L16.
 fn cgroups() {
     let instance = Instance::new();
     instance.import("a", &roots::small(), 2);
@@ -122,4 +124,36 @@ fn cgroups() {
         instance.wsl(&["--terminate", name]).expect(0);
     }
     instance.inside("a", "ls /sys/fs/cgroup | grep -c '^of-'; true").says("0");
+    // On the host too the one that was ended has nothing.
+    let guid = |name: &str| instance.registry().find(name).expect("it was imported").guid;
+    let cgroups = |name: &str| kernel::cgroups(&format!("u-{}", guid(name)));
+    assert!(!cgroups("a").is_empty(), "L14");
+    waiting::until("L14: only the cgroup of the one that runs is there", || cgroups("b").is_empty());
+}
+
+/// Row L19.
+fn program() {
+    for name in ["two", "one"] {
+        let instance = shared::distributions();
+        let mount = instance.inside(name, "grep ' /run/sampan/guest ' /proc/mounts").ok();
+        let options = mount.split(' ').nth(3).unwrap_or_default();
+        assert!(options.split(',').any(|option| option == "ro"), "L19: {mount}");
+        instance.inside(name, ": >> /run/sampan/guest").expect_failure();
+    }
+}
+
+/// Row L23.
+fn asking_mount() {
+    let instance = Instance::new();
+    instance.import("deb", &roots::debian(), 2);
+    let helper = "#!/bin/sh\necho asked >> /helper; read answer < /dev/tty; exit 1\n";
+    let table = "none /mnt asks defaults 0 0\n";
+    let script = format!(
+        "printf '{helper}' > /sbin/mount.asks && chmod 755 /sbin/mount.asks && printf '{table}' > /etc/fstab"
+    );
+    instance.inside("deb", &script).expect(0);
+    instance.wsl(&["--terminate", "deb"]).expect(0);
+    let said = instance.inside("deb", "echo booted; cat /helper");
+    assert_eq!(said.ok(), "booted\nasked", "L23");
+    assert!(said.errors().contains("Processing /etc/fstab with mount -a failed."), "L23: {said}");
 }

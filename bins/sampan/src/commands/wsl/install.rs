@@ -6,7 +6,7 @@ use sampan_model::session::{Folder, Program};
 use sampan_model::wsl::args::{InstallOptions, RunOptions};
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::message;
-use sampan_model::wsl::service::{Install, Request, Target};
+use sampan_model::wsl::service::{Request, Target};
 
 use super::conversation::unexpected;
 use super::halt::Halt;
@@ -26,17 +26,12 @@ pub(super) fn run(wsl: &mut Wsl<'_>, options: InstallOptions) -> Result<u8, Halt
         // There is nothing else to be installed.
         return wsl.say(message::SUCCESS);
     }
-    let opened = options.from_file.as_ref().map(|source| archive::open(&wsl.caller, source)).transpose()?;
+    let mut install = options.install;
+    install.location = install.location.as_deref().map(|path| wsl.caller.absolute(path)).transpose()?;
+    let opened = options.source.as_ref().map(|source| archive::open(&wsl.caller, source)).transpose()?;
     let (file, from_file) = opened.unzip();
-    let request = Request::Install(Box::new(Install {
-        distribution: options.distribution,
-        name: options.name,
-        location: options.location.as_deref().map(|path| wsl.caller.absolute(path)).transpose()?,
-        version: options.version,
-        vhd_size: options.vhd_size,
-        from_file,
-        legacy: options.legacy,
-    }));
+    install.from_file = from_file;
+    let request = Request::Install(Box::new(install));
     let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
     let name = wsl.order(request, &fds)?.ok_or_else(unexpected)?;
     drop(file);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sampan_model::wsl::args::{ManageAction, MountOptions};
+use sampan_model::wsl::args::ManageAction;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::message;
 use sampan_model::wsl::service::{Manage, Mount, Reply, Request};
@@ -95,19 +95,19 @@ pub(super) fn manage(wsl: &mut Wsl<'_>, name: String, action: ManageAction) -> R
 }
 
 /// `--mount`. The service prints where it is mounted.
-pub(super) fn mount(wsl: &mut Wsl<'_>, options: MountOptions) -> Result<u8, Halt> {
-    let MountOptions { disk, vhd, bare, name, fstype, options, partition } = options;
-    let disk = match real(&wsl.caller, &disk) {
+pub(super) fn mount(wsl: &mut Wsl<'_>, mount: Mount) -> Result<u8, Halt> {
+    let bare = mount.bare;
+    let disk = match real(&wsl.caller, &mount.disk) {
         Ok(disk) => disk,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let failure = Failure::disk_not_attached(&disk.display().to_string(), Code::FileNotFound);
+            let failure = Failure::disk_not_attached(&mount.disk.display().to_string(), Code::FileNotFound);
             return Err(failure.in_context(Context::Service).in_context(Context::AttachDisk).into());
         }
         // The service may see more than the caller.
-        Err(_) => wsl.caller.absolute(&disk)?,
+        Err(_) => wsl.caller.absolute(&mount.disk)?,
     };
     let disk = wsl.caller.absolute(&disk)?;
-    wsl.order(Request::Mount(Box::new(Mount { disk, vhd, bare, name, fstype, options, partition })), &[])?;
+    wsl.order(Request::Mount(Box::new(Mount { disk, ..mount })), &[])?;
     if bare { wsl.say(message::SUCCESS) } else { Ok(0) }
 }
 

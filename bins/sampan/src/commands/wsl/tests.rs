@@ -223,15 +223,8 @@ fn a_disk_has_one_name_whatever_way_leads_to_it() {
         let words = ["--mount", name, "--vhd", "-o", "ro"];
         let said = Run::new(&words).folder(folder.path()).with(Fake::answering(mounted));
         assert_eq!((said.out.as_str(), said.code), ("mounted\n", 0));
-        let mount = Mount {
-            disk: real.clone(),
-            vhd: true,
-            bare: false,
-            name: None,
-            fstype: None,
-            options: Some("ro".to_owned()),
-            partition: None,
-        };
+        let mount =
+            Mount { disk: real.clone(), vhd: true, options: Some("ro".to_owned()), ..Mount::default() };
         assert_eq!(said.heard, [Request::Mount(Box::new(mount))]);
         let done = vec![Reply::Done { installed: None }];
         let said = Run::new(&["--unmount", name]).folder(folder.path()).with(Fake::answering(done));

@@ -336,23 +336,26 @@ fn install() {
     assert_eq!(
         parsed(&all),
         Ok(Command::Install(InstallOptions {
-            distribution: Some("Debian".into()),
-            from_file: None,
-            name: Some("deb".into()),
-            location: Some("dir".into()),
-            version: Some(2),
-            vhd_size: Some(64 << 30),
+            install: Install {
+                distribution: Some("Debian".into()),
+                name: Some("deb".into()),
+                location: Some("dir".into()),
+                version: Some(2),
+                vhd_size: Some(64 << 30),
+                from_file: None,
+                legacy: true,
+            },
+            source: None,
             fixed_vhd: true,
             no_launch: true,
             no_distribution: false,
-            legacy: true,
             without_effect: vec!["--web-download", "--prompt-before-exit"],
         }))
     );
     assert_eq!(parsed(&["--install"]), Ok(Command::Install(InstallOptions::default())));
     assert_eq!(
         parsed(&["--install", "--from-file", "-"]),
-        Ok(Command::Install(InstallOptions { from_file: Some(Source::Stdin), ..InstallOptions::default() }))
+        Ok(Command::Install(InstallOptions { source: Some(Source::Stdin), ..InstallOptions::default() }))
     );
     for (words, one, other) in [
         (&["--install", "X", "--no-distribution"][..], "--no-distribution", "--distribution"),
@@ -393,23 +396,15 @@ fn manage() {
 
 #[test]
 fn mount() {
-    let plain = MountOptions {
-        disk: "/dev/sdb".into(),
-        vhd: false,
-        bare: false,
-        name: None,
-        fstype: None,
-        options: None,
-        partition: None,
-    };
+    let plain = Mount { disk: "/dev/sdb".into(), ..Mount::default() };
     for (words, expected) in [
         (&["/dev/sdb"][..], plain.clone()),
-        (&["/dev/sdb", "--bare", "--vhd"], MountOptions { bare: true, vhd: true, ..plain.clone() }),
+        (&["/dev/sdb", "--bare", "--vhd"], Mount { bare: true, vhd: true, ..plain.clone() }),
         (&["/dev/sdb", "-p", "0"], plain.clone()),
-        (&["--name", "", "/dev/sdb"], MountOptions { name: Some(String::new()), ..plain.clone() }),
+        (&["--name", "", "/dev/sdb"], Mount { name: Some(String::new()), ..plain.clone() }),
         (
             &["/dev/sdb", "-n", "N", "-t", "ext4", "-o", "ro,sync", "-p", "2"],
-            MountOptions {
+            Mount {
                 name: Some("N".into()),
                 fstype: Some("ext4".into()),
                 options: Some("ro,sync".into()),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::options::{Found, Grammar, Opt};
 use super::{
-    Command, ExportOptions, ImportOptions, InstallOptions, ListOptions, ManageAction, MountOptions, Sink,
-    Source, UsageError,
+    Command, ExportOptions, ImportOptions, InstallOptions, ListOptions, ManageAction, Sink, Source,
+    UsageError,
 };
-use crate::wsl::service::Format;
+use crate::wsl::service::{Format, Install, Mount};
 use crate::wsl::value;
 
 /// Parses the words behind a verb.
@@ -214,33 +214,37 @@ fn install(words: &[OsString]) -> Result<Command, UsageError> {
         1,
     );
     let found = GRAMMAR.parse(words)?;
-    let options = InstallOptions {
+    let install = Install {
         distribution: found.text("--distribution").or_else(|| word(&found, 0).map(name_of)),
-        from_file: found.value("--from-file").map(source),
         name: found.text("--name"),
         location: found.path("--location"),
         version: option_version(&found)?,
         vhd_size: found.size("--vhd-size")?,
+        from_file: None,
+        legacy: found.has("--legacy"),
+    };
+    let options = InstallOptions {
+        install,
+        source: found.value("--from-file").map(source),
         fixed_vhd: found.has("--fixed-vhd"),
         no_launch: found.has("--no-launch"),
         no_distribution: found.has("--no-distribution"),
-        legacy: found.has("--legacy"),
         without_effect: WITHOUT_EFFECT.iter().map(Opt::name).filter(|name| found.has(name)).collect(),
     };
     let exclusive = |one: &str, other: &str| Err(UsageError::Exclusive(one.to_owned(), other.to_owned()));
     if found.has("--distribution") && word(&found, 0).is_some() {
         return Err(UsageError::DistributionAlreadySet);
     }
-    if options.no_distribution && options.distribution.is_some() {
+    if options.no_distribution && options.install.distribution.is_some() {
         return exclusive("--no-distribution", "--distribution");
     }
-    if options.no_distribution && options.from_file.is_some() {
+    if options.no_distribution && options.source.is_some() {
         return exclusive("--no-distribution", "--from-file");
     }
-    if options.from_file.is_some() && options.distribution.is_some() {
+    if options.source.is_some() && options.install.distribution.is_some() {
         return exclusive("--from-file", "--distribution");
     }
-    if options.fixed_vhd && options.vhd_size.is_none() {
+    if options.fixed_vhd && options.install.vhd_size.is_none() {
         return Err(UsageError::Requires("--fixed-vhd", "--vhd-size"));
     }
     Ok(Command::Install(options))
@@ -293,7 +297,7 @@ fn mount(words: &[OsString]) -> Result<Command, UsageError> {
     let Some(disk) = word(&found, 0) else {
         return Err(UsageError::Usage);
     };
-    Ok(Command::Mount(MountOptions {
+    Ok(Command::Mount(Mount {
         disk: disk.into(),
         vhd: found.has("--vhd"),
         bare: found.has("--bare"),
