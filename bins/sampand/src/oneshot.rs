@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use sampan_backend::Error;
 use sampan_model::api::{Distributions, ErrorCode, Event};
 use sampan_model::check::Check;
+use sampan_model::distro::DistroState;
 use sampan_model::document;
 use sampan_model::instance::Instance;
 use sampan_model::registry::Registry;
@@ -49,7 +50,11 @@ fn answer(instance: &Instance, what: What, all: bool) -> Result<(), Error> {
     match what {
         What::Check => failure::line(&Checks { checks: engine.platform().check() }),
         What::List => {
-            failure::line(&Distributions { distributions: engine.platform().distributions()? });
+            let mut distributions = engine.platform().distributions()?;
+            // Nobody is at work on what was cut off: the next service removes it first of all.
+            distributions
+                .retain(|one| !matches!(one.state, DistroState::Installing | DistroState::Uninstalling));
+            failure::line(&Distributions { distributions });
         }
         What::Status => {
             let all = engine.platform().distributions()?.into_iter();

@@ -157,6 +157,10 @@ impl Instance {
     pub fn registry(&self) -> PathBuf {
         self.state.join("registry.json")
     }
+    /// Room for the registry when its disk is full; the content means nothing.
+    pub fn registry_reserve(&self) -> PathBuf {
+        self.state.join("registry.reserve")
+    }
     /// One folder per distribution.
     pub fn distros(&self) -> PathBuf {
         self.state.join("distros")

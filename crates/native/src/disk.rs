@@ -1,5 +1,6 @@
 //! Disks of version 2 distributions: sparse ext4 images.
 
+pub(crate) mod content;
 pub(crate) mod copy;
 pub(crate) mod resize;
 pub(crate) mod virtual_disk;

@@ -3,6 +3,7 @@
 mod boot;
 mod convert;
 mod defaults;
+mod disk_file;
 mod export;
 mod failure;
 mod fsck;
@@ -17,6 +18,7 @@ mod progress;
 mod recover;
 mod relocate;
 mod resize;
+mod room;
 mod session;
 mod storage;
 pub(crate) mod turns;
@@ -72,6 +74,9 @@ impl Distros {
     /// Takes over what runs, and clears up after what ended or was cut off while there was no service. To be called before
     /// the first request; what could not be done.
     pub fn settle(&self) -> Vec<Failure> {
+        if self.native.instance.registry().exists() {
+            self.native.store.hold_reserve();
+        }
         let mut failures = Vec::from_iter(self.adopt().map_err(failure).err());
         failures.append(&mut self.recover());
         let disks = self.native.recover_disks().into_iter();
@@ -162,7 +167,7 @@ impl Distros {
     ) -> Result<Answer, Failure> {
         match action {
             Manage::Move { folder } => self.relocate(name, &folder, tell)?,
-            Manage::Resize { bytes } => self.resize(name, bytes)?,
+            Manage::Resize { bytes } => self.resize(name, bytes, tell)?,
             Manage::SetSparse { sparse } => self.set_sparse(name, sparse)?,
             Manage::SetDefaultUser { user } => {
                 if let Some(end) = self.set_default_user(name, &user, streams, tell)? {

@@ -12,7 +12,10 @@ use sampan_model::distro::Guid;
 use sampan_model::document::{self, DocumentError};
 use sampan_model::instance::Instance;
 use sampan_model::registry::Registry;
-use sampan_sys::SysError;
+use sampan_sys::{Errno, SysError};
+
+/// Room that is held for a registry, in bytes: for some two hundred distributions.
+const RESERVE: u64 = 64 << 10;
 
 /// Why the registry can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ pub enum StoreError {
 impl Explain for StoreError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Write(error) if error.errno() == sampan_sys::Errno::NOSPC => ErrorCode::DiskFull,
+            Self::Write(error) if matches!(error.errno(), Errno::NOSPC | Errno::DQUOT) => ErrorCode::DiskFull,
             Self::Write(_) => ErrorCode::Failed,
             _ => ErrorCode::State,
         }
@@ -144,10 +147,15 @@ impl Store {
         let _turn = self.turn();
         let mut registry = self.read()?;
         let result = change(&mut registry);
-        let text = document::render(&registry);
-        sampan_sys::fs::write_atomic(&self.instance.registry(), text.as_bytes(), 0o600)
-            .map_err(StoreError::Write)?;
+        self.write(document::render(&registry).as_bytes()).map_err(StoreError::Write)?;
         Ok(result)
+    }
+
+    /// Holds room for the next write ready, so that what makes room is written down although the disk is full. What a
+    /// write replaces is as much as that write took, so that there is room for the next one, too.
+    pub(crate) fn hold_reserve(&self) {
+        // On a full disk there is none to hold; it is tried again after the next write.
+        let _ = sampan_sys::fs::hold_reserve(&self.instance.registry_reserve(), RESERVE);
     }
 
     /// Writes down that storage `guid` is about to be made; [`Store::finish`] or the next start takes it off.
@@ -176,6 +184,21 @@ impl Store {
             Some(what) => Err(StoreError::Contradiction { path, what }),
             None => Ok(registry),
         }
+    }
+
+    fn write(&self, text: &[u8]) -> Result<(), SysError> {
+        const MODE: u32 = 0o600;
+        let path = self.instance.registry();
+        match sampan_sys::fs::write_atomic(&path, text, MODE) {
+            Err(error) if matches!(error.errno(), Errno::NOSPC | Errno::DQUOT) => {
+                let reserve = self.instance.registry_reserve();
+                // Without a reserve it is the first error that says what to do.
+                sampan_sys::fs::write_from_reserve(&reserve, &path, text, MODE).map_err(|_| error)?;
+            }
+            written => written?,
+        }
+        self.hold_reserve();
+        Ok(())
     }
 
     /// No registry: right only where there never was a distribution.

@@ -1,11 +1,13 @@
 //! Files: written whole or not at all, opened inside a root, and the space they take.
 
 mod atomic;
+mod reserve;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 pub use atomic::write_atomic;
+pub use reserve::{hold_reserve, write_from_reserve};
 pub use rustix::fs::OFlags;
 use rustix::fs::{FallocateFlags, Mode, ResolveFlags};
 use rustix::io::Errno;

@@ -2,6 +2,7 @@
 //!
 //! Only these two: neither can name another file of the host, which the disk would then show.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -68,6 +69,16 @@ impl DiskFormat {
             // Pieces as small as WSL's own, or a small disk is a large file.
             Self::Vhdx => Some("block_size=1M"),
         }
+    }
+}
+
+impl fmt::Display for DiskFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Vhd => "VHD",
+            Self::Vhdx => "VHDX",
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use sampan_sys::loopdev;
 use super::failure::failure;
 use super::fsck::{self, Repair};
 use super::ids::Reserved;
-use super::{Distros, Tell, watch};
+use super::{Distros, Tell, room, watch};
 use crate::distro::{DistroError, Running, control_socket, record};
 use crate::hub::Hub;
 use crate::tools::ToolError;
@@ -87,6 +87,9 @@ impl Distros {
         match started {
             Ok((running, warnings)) => {
                 warnings.into_iter().for_each(warn);
+                if let BootRoot::Image { image, .. } = &spec.root {
+                    room::little_room(&entry.name, image).into_iter().for_each(warn);
+                }
                 if let BootRoot::Image { read_only: true, image, .. } = &spec.root {
                     warn(format!(
                         "The file system of {0} is damaged: it is started read-only. To repair it: \
@@ -206,7 +209,11 @@ impl Distros {
 
 /// Repairs the disk if it is known to have errors. Whether it was looked at.
 fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bool, Failure> {
-    let BootRoot::Image { image, .. } = &spec.root else { return Ok(true) };
+    let BootRoot::Image { image, read_only, .. } = &mut spec.root else { return Ok(true) };
+    if fsck::is_given_up(image) {
+        *read_only = true;
+        return Ok(true);
+    }
     let known = fsck::has_errors(image).map_err(|error| {
         let message = format!("The disk {} cannot be read: {error}", image.display());
         Failure::new(Code::Fail).with_message(message)

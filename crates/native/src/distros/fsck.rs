@@ -1,19 +1,29 @@
 //! Whether the file system of a disk needs repair, and repairing what can be repaired without asking anybody.
+//!
+//! What can't be is remembered, for a look at a large disk takes minutes: the image has an extended attribute with the time
+//! of the last check that its superblock knows. Whoever repairs it makes a newer one, and a copy without the attribute is
+//! looked at once more.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+
 use crate::tools::{Tool, ToolError};
 
-/// Where the superblock of ext4 begins, and its magic number and state in it, in bytes (Linux,
-/// `Documentation/filesystems/ext4/super.rst`: `s_magic` at 0x38, `s_state` at 0x3a).
+/// Where the superblock of ext4 begins, and its magic number, its state and the time of the last check in it, in bytes
+/// (Linux, `Documentation/filesystems/ext4/super.rst`: `s_magic` at 0x38, `s_state` at 0x3a, `s_lastcheck` at 0x40).
 const SUPERBLOCK: u64 = 1024;
 const MAGIC_AND_STATE: u64 = SUPERBLOCK + 0x38;
+const LAST_CHECK: u64 = SUPERBLOCK + 0x40;
 const MAGIC: [u8; 2] = [0x53, 0xef];
 /// Bit of `s_state`: the kernel met errors in it.
 const ERRORS: u8 = 0x2;
+
+/// The attribute of an image that only somebody can repair.
+const GIVEN_UP: &str = "user.sampan.given-up";
 
 /// A large disk takes minutes; one that takes longer than this needs somebody to look at it.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -42,6 +52,28 @@ pub(super) fn has_errors(image: &Path) -> std::io::Result<bool> {
     Ok(bytes[..2] == MAGIC && bytes[2] & ERRORS != 0)
 }
 
+/// Whether the file system has errors, and a repair without asking was tried since its last check, and was impossible.
+pub(super) fn is_given_up(image: &Path) -> bool {
+    let mut noted = [0; 4];
+    has_errors(image).unwrap_or(false)
+        && getxattr(image, GIVEN_UP, &mut noted) == Ok(noted.len())
+        && last_check(image).is_ok_and(|last| last == noted)
+}
+
+/// Remembers that nobody but a person can repair it.
+fn give_up(image: &Path) {
+    if let Ok(last) = last_check(image) {
+        // Where there are no such attributes it is looked at each time.
+        let _ = setxattr(image, GIVEN_UP, &last, XattrFlags::empty());
+    }
+}
+
+fn last_check(image: &Path) -> std::io::Result<[u8; 4]> {
+    let mut bytes = [0; 4];
+    File::open(image)?.read_exact_at(&mut bytes, LAST_CHECK)?;
+    Ok(bytes)
+}
+
 /// Whether the host has too little room for a repair.
 pub(super) fn no_room(image: &Path) -> bool {
     image.parent().and_then(|folder| sampan_sys::fs::free_space(folder).ok()).is_some_and(|free| free < ROOM)
@@ -67,7 +99,10 @@ pub(super) fn repair(image: &Path) -> Result<Repair, ToolError> {
         }
         // A sparse disk is repaired where there is room for what it writes, or it is damaged further.
         Err(error @ ToolError::Failed { .. }) if no_room(image) => Err(error),
-        Err(ToolError::Failed { .. }) => Ok(Repair::Impossible),
+        Err(ToolError::Failed { .. }) => {
+            give_up(image);
+            Ok(Repair::Impossible)
+        }
         Err(error) => Err(error),
     }
 }
@@ -104,8 +139,29 @@ mod tests {
         assert!(!has_errors(&image).unwrap());
         damage(&image, "ssv state 3");
         damage(&image, "sif <2> mode 0");
+        assert!(!is_given_up(&image));
         assert_eq!(repair(&image).unwrap(), Repair::Impossible);
         assert!(has_errors(&image).unwrap());
+    }
+
+    #[test]
+    fn what_was_given_up_is_looked_at_again_after_somebody_s_check() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = disk(folder.path());
+        damage(&image, "ssv state 3");
+        damage(&image, "ssv lastcheck 20200101000000");
+        damage(&image, "sif <2> mode 0");
+        assert_eq!(repair(&image).unwrap(), Repair::Impossible);
+        assert!(is_given_up(&image));
+        // As the kernel does when somebody meets the errors of a disk that is mounted for looking.
+        damage(&image, "ssv error_count 3");
+        assert!(is_given_up(&image), "it is the same damage");
+        let forced = Tool::new("e2fsck", LIMIT).unwrap().args(["-f", "-y"]).arg(&image).output();
+        assert!(matches!(forced, Err(ToolError::Failed { status, .. }) if status.code() == Some(1)));
+        assert!(!is_given_up(&image), "it is sound");
+        damage(&image, "ssv state 3");
+        assert!(!is_given_up(&image), "new errors");
+        assert_eq!(repair(&image).unwrap(), Repair::Sound);
     }
 
     #[test]

@@ -20,9 +20,10 @@ use super::probe::Probe;
 use super::progress::Progress;
 use super::storage::{Place, Storage, cannot};
 use super::turns::Doing;
-use super::{Distros, Tell, guard};
+use super::{Distros, Tell, disk_file, guard};
 use crate::archive::{Archive, ArchiveError};
 use crate::disk;
+use crate::disk::content::flaw;
 use crate::disk::virtual_disk::{self, DiskFormat};
 use crate::platform::fresh_guid;
 use crate::tools::ToolError;
@@ -61,7 +62,7 @@ pub(super) struct Import<'a> {
 /// What is in the file.
 enum Content {
     Archive(Archive),
-    Disk(File, DiskFormat),
+    Disk(File),
 }
 
 impl Distros {
@@ -106,9 +107,11 @@ impl Distros {
         place.require_unused(instance, &registry, &entry)?;
         storage.require_free()?;
         let size = import.size_bytes.unwrap_or_else(|| HostConfig::read().values.default_vhd_size);
+        let mut format = DiskFormat::Raw;
         let content = if import.vhd {
-            let (file, format) = disk_in(import.file.into())?;
-            Content::Disk(file, format)
+            let (file, found) = disk_file::disk_in(import.file.into(), import.source)?;
+            format = found;
+            Content::Disk(file)
         } else {
             let opened = Archive::open(import.file.into());
             Content::Archive(opened.map_err(|error| not_imported(error, &storage, size))?)
@@ -122,9 +125,10 @@ impl Distros {
             .make(if entry.base.is_some() { PUBLIC } else { OWN })
             .and_then(|()| match content {
                 Content::Archive(archive) => self.unpack(archive, &storage, size, &progress, &warn),
-                Content::Disk(file, format) => self.copy_disk(file, format, &storage, &progress),
+                Content::Disk(file) => self.copy_disk(file, format, import.source, &storage, &progress),
             })
             .and_then(|()| storage.probe())
+            .map_err(|failure| disk_file::of_copy(failure, import.source, format))
             .and_then(|probe| self.finish(&entry, import.name, &probe))
             .map_err(|failure| self.undo(&entry, failure))
     }
@@ -135,12 +139,13 @@ impl Distros {
         if !path.is_absolute() {
             return Err(Failure::new(Code::InvalidArg));
         }
-        let path = path.canonicalize().map_err(|error| cannot("open", path, &error))?;
+        let path = path.canonicalize().map_err(|error| disk_file::unopened(path, &error))?;
         let (Some(folder), Some(file_name)) = (path.parent(), path.file_name().and_then(|it| it.to_str()))
         else {
             return Err(Failure::new(Code::InvalidArg));
         };
-        let (file, format) = disk_in(open_regular(&path)?)?;
+        let shown = path.display().to_string();
+        let (file, format) = disk_file::disk_in(disk_file::open_regular(&path)?, &shown)?;
         let (guid, instance) = (fresh_guid().map_err(failure)?, &self.native.instance);
         let mut entry = Entry { base: Some(folder.to_owned()), ..Entry::new(guid, name, 2) };
         let place = Place { folder: folder.to_owned(), missing: false };
@@ -159,8 +164,9 @@ impl Distros {
         entry.leftover = Some(Leftover::Folder { folder: folder.to_owned(), made: false });
         self.register(&entry, &place)?;
         let progress = Progress::new(tell, message::progress::IMPORTING);
-        self.copy_disk(file, format, &storage, &progress)
+        self.copy_disk(file, format, &shown, &storage, &progress)
             .and_then(|()| storage.probe())
+            .map_err(|failure| disk_file::of_copy(failure, &shown, format))
             .and_then(|probe| self.finish(&entry, Some(name), &probe))
             .map_err(|failure| self.undo(&entry, failure))
     }
@@ -198,6 +204,7 @@ impl Distros {
         &self,
         from: File,
         format: DiskFormat,
+        source: &str,
         storage: &Storage,
         progress: &Progress<'_>,
     ) -> Result<(), Failure> {
@@ -209,9 +216,16 @@ impl Distros {
             copied.map_err(|error| cannot("write", &path, &error))?;
         } else {
             virtual_disk::import(&self.native.guest, from, format, storage.folder(), storage.disk())
-                .map_err(|error| {
-                    not_imported(error.into(), storage, to.metadata().map_or(0, |meta| meta.len()))
+                .map_err(|error| match error {
+                    ToolError::Failed { ref stderr, .. } if !error.is_disk_full() => {
+                        disk_file::not_converted(source, format, stderr)
+                    }
+                    error => not_imported(error.into(), storage, to.metadata().map_or(0, |meta| meta.len())),
                 })?;
+            let flaw = flaw(&to).map_err(|error| cannot("read", &path, &error))?;
+            if let Some(flaw) = flaw {
+                return Err(disk_file::no_disk(source, &flaw));
+            }
         }
         disk::settle(&to, storage.folder()).map_err(|error| cannot("write", &path, &error))
     }
@@ -251,27 +265,6 @@ impl Distros {
     }
 }
 
-/// The disk in a file, which must be one.
-fn disk_in(file: File) -> Result<(File, DiskFormat), Failure> {
-    match file.metadata().map(|meta| meta.is_file()) {
-        Ok(true) => match DiskFormat::of(&file) {
-            Ok(format) => Ok((file, format)),
-            Err(error) => Err(not_imported_because(&format!("The disk cannot be read: {error}"))),
-        },
-        _ => Err(not_imported_because("A disk cannot come through a pipe.").hint("give it as a file")),
-    }
-}
-
-/// A file for reading. Looked at before it is opened: opening a pipe waits for ever.
-fn open_regular(path: &Path) -> Result<File, Failure> {
-    let meta = std::fs::metadata(path).map_err(|error| cannot("open", path, &error))?;
-    if !meta.is_file() {
-        let message = format!("{} is no file.", path.display());
-        return Err(Failure::new(Code::InvalidArg).with_message(message));
-    }
-    File::open(path).map_err(|error| cannot("open", path, &error))
-}
-
 /// An error unless a new distribution may be called `name`.
 pub(super) fn require_name(registry: &Registry, name: &str) -> Result<(), Failure> {
     if !is_distribution_name(name) {
@@ -294,7 +287,7 @@ fn not_imported(error: ArchiveError, storage: &Storage, size: u64) -> Failure {
     }
 }
 
-fn not_imported_because(why: &str) -> Failure {
+pub(super) fn not_imported_because(why: &str) -> Failure {
     Failure::new(Code::ImportFailed).with_message(format!("{}\n{why}", Code::ImportFailed.text()))
 }
 

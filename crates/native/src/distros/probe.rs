@@ -4,13 +4,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::FileType;
 use sampan_model::registry::Entry;
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::os_release::Release;
+use sampan_sys::Errno;
 use sampan_sys::fs::{OFlags, open_in_root};
 
 /// Files that are larger than this, in bytes, are not what they are called.
@@ -42,6 +43,7 @@ impl Probe {
         if !is("etc", FileType::Directory) && !is("bin/sh", FileType::RegularFile) {
             return Err(Failure::new(Code::NotALinuxDistro));
         }
+        require_mount_points(root)?;
         let text = read(root, "etc/os-release").unwrap_or_default();
         let Release { flavor, version } = Release::probe(&String::from_utf8_lossy(&text));
         let short = |text: &String| text.len() <= LONGEST;
@@ -57,6 +59,32 @@ impl Probe {
         let Release { flavor, version } = before.updated(self.release.clone());
         (entry.flavor, entry.os_version) = (flavor, version);
     }
+}
+
+/// An error when something else is where the kernel's file systems are mounted at each start. What is missing is made.
+fn require_mount_points(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    for (path, flags) in [
+        ("proc", OFlags::PATH | OFlags::NOFOLLOW),
+        ("sys", OFlags::PATH | OFlags::NOFOLLOW),
+        ("dev", OFlags::PATH | OFlags::NOFOLLOW),
+        // May lead to another folder: it was below /var once.
+        ("run", OFlags::PATH),
+    ] {
+        let found = match open_in_root(root, Path::new(path), flags) {
+            Ok(file) => rustix::fs::fstat(&file).map(|stat| FileType::from_raw_mode(stat.st_mode)),
+            Err(error) if error.errno() == Errno::NOENT => continue,
+            Err(error) => Err(error.errno()),
+        };
+        let what = match found {
+            Ok(FileType::Directory) => continue,
+            Ok(FileType::Symlink) | Err(Errno::LOOP) => "a link",
+            _ => "no folder",
+        };
+        let message = format!("{}\n/{path} in it is {what}.", Code::NotALinuxDistro.text());
+        let hint = format!("make /{path} an empty folder where it comes from");
+        return Err(Failure::new(Code::NotALinuxDistro).with_message(message).hint(hint));
+    }
+    Ok(())
 }
 
 /// A small regular file of a root file system.
@@ -109,6 +137,31 @@ mod tests {
         fs::remove_file(root.join("bin")).unwrap();
         fs::create_dir(root.join("etc")).unwrap();
         assert_eq!(probe(root), Ok(Probe::default()));
+    }
+
+    #[test]
+    fn what_a_start_would_fail_over_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("var/run")).unwrap();
+        symlink("/var/run", root.join("run")).unwrap();
+        assert_eq!(probe(root), Ok(Probe::default()), "a link to a folder will do for this one");
+        for (path, to) in [("proc", "/tmp"), ("sys", "nowhere"), ("dev", "dev")] {
+            symlink(to, root.join(path)).unwrap();
+            let told = Probe::of(File::open(root).unwrap()).unwrap_err();
+            assert_eq!(told.code, Code::NotALinuxDistro);
+            assert!(told.message.ends_with(&format!("\n/{path} in it is a link.")), "{}", told.message);
+            fs::remove_file(root.join(path)).unwrap();
+            write(&root.join(path), b"");
+            let told = Probe::of(File::open(root).unwrap()).unwrap_err();
+            assert!(told.message.ends_with(&format!("\n/{path} in it is no folder.")), "{}", told.message);
+            assert!(told.hint.is_some());
+            fs::remove_file(root.join(path)).unwrap();
+        }
+        fs::remove_dir(root.join("var/run")).unwrap();
+        symlink("/run", root.join("var/run")).unwrap();
+        assert!(Probe::of(File::open(root).unwrap()).unwrap_err().message.contains("/run in it is a link"));
     }
 
     #[test]

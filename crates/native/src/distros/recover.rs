@@ -45,7 +45,15 @@ impl Distros {
     /// The distribution called `name`, unless it is being made or removed.
     pub(super) fn find_whole(&self, name: &str) -> Result<Entry, Failure> {
         let entry = self.find(name)?;
-        if entry.phase == Phase::Installed { Ok(entry) } else { Err(Failure::new(Code::IllegalStateChange)) }
+        if entry.phase == Phase::Installed {
+            return Ok(entry);
+        }
+        let failure = Failure::new(Code::IllegalStateChange);
+        Err(match self.turns.doing(&entry.guid) {
+            Some(_) => failure,
+            // Cut off, and it could not be removed when the service started.
+            None => failure.hint(format!("`wsl --unregister {}` removes what is left of it", entry.name)),
+        })
     }
 
     /// Removes the storage of a distribution that was never finished.
@@ -170,6 +178,19 @@ mod tests {
             assert_eq!(folder.exists(), !made);
         }
         assert!(bench.path("mine/of the user").exists() && !bench.path("mine/ext4.img").exists());
+    }
+
+    #[test]
+    fn what_could_not_be_removed_says_how() {
+        let bench = Bench::new();
+        let entry = Entry { phase: Phase::Installing, ..bench.entry(1, "d") };
+        let store = &bench.distros.native.store;
+        store.update(|registry| registry.distributions.push(entry.clone())).unwrap();
+        let told = bench.distros.find_whole("d").unwrap_err();
+        assert_eq!(told.code, Code::IllegalStateChange);
+        assert!(told.hint.unwrap().contains("wsl --unregister d"));
+        let _turn = bench.distros.turns.take(entry.guid, Doing::Installing).unwrap();
+        assert_eq!(bench.distros.find_whole("d").unwrap_err().hint, None, "it is being made");
     }
 
     #[test]

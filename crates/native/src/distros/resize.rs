@@ -3,14 +3,18 @@
 use sampan_model::wsl::error::{Code, Failure};
 
 use super::failure::failure;
+use super::progress::Progress;
 use super::storage::Storage;
 use super::turns::Doing;
-use super::{Distros, guard};
+use super::{Distros, Tell, guard};
 use crate::disk::resize::{ResizeError, resize};
+
+/// What is said meanwhile.
+const RESIZING: &str = "Resize in progress, this may take a few minutes.";
 
 impl Distros {
     /// Changes how large the disk of a stopped distribution may grow.
-    pub(super) fn resize(&self, name: &str, bytes: u64) -> Result<(), Failure> {
+    pub(super) fn resize(&self, name: &str, bytes: u64, tell: Tell<'_>) -> Result<(), Failure> {
         let entry = self.find_whole(name)?;
         if entry.version != 2 {
             return Err(Failure::new(Code::Wsl2Needed));
@@ -19,7 +23,8 @@ impl Distros {
         let _turn = self.turns.take(entry.guid, Doing::Converting)?;
         self.require_stopped(&entry)?;
         let image = Storage::of(&self.native.instance, &entry).path();
-        resize(&image, bytes).map_err(|error| match error {
+        let progress = Progress::new(tell, RESIZING);
+        resize(&image, bytes, &|permille| progress.told(permille, 1000)).map_err(|error| match error {
             ResizeError::InUse { .. } => Failure::new(Code::DistroNotStopped),
             error => not_resized(failure(error)),
         })

@@ -191,6 +191,9 @@ fn not_created(path: &Path, error: DiskError) -> Failure {
         DiskError::Make { source, .. } if source.kind() == ErrorKind::AlreadyExists => {
             Failure::disk_not_created(&path.display().to_string(), Code::FileExists)
         }
+        DiskError::Make { source, .. } if source.kind() != ErrorKind::StorageFull => {
+            cannot("make the disk", path, &source)
+        }
         error => failure(error),
     }
 }
@@ -215,7 +218,11 @@ impl Place {
         }
         match fs::canonicalize(location) {
             Ok(folder) if folder.is_dir() => return Ok(Self { folder, missing: false }),
-            Ok(_) => return Err(Failure::new(Code::FileExists)),
+            Ok(_) => {
+                return Err(
+                    Failure::new(Code::FileExists).hint(format!("{} is no folder", location.display()))
+                );
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(cannot("use", location, &error)),
         }
@@ -224,7 +231,10 @@ impl Place {
         match fs::canonicalize(parent) {
             Ok(parent) if parent.is_dir() => Ok(Self { folder: parent.join(name), missing: true }),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(cannot("use", location, &error)),
-            _ => Err(Failure::new(Code::PathNotFound)),
+            _ => {
+                Err(Failure::new(Code::PathNotFound)
+                    .hint(format!("make the folder {} first", parent.display())))
+            }
         }
     }
 
@@ -278,15 +288,29 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), Failure> {
 
 /// What went wrong with a file, in the words of `wsl` where it has any.
 pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-    let code = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::DiskFull,
-        ErrorKind::AlreadyExists => Code::FileExists,
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Code::PathNotFound,
-        ErrorKind::PermissionDenied => Code::AccessDenied,
-        ErrorKind::ResourceBusy | ErrorKind::ExecutableFileBusy => Code::Busy,
-        _ => Code::Fail,
+    let (code, hint) = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Code::DiskFull, Some("free some space")),
+        ErrorKind::AlreadyExists => (Code::FileExists, None),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            (Code::PathNotFound, Some("check the path, and make the folders above it"))
+        }
+        ErrorKind::PermissionDenied => {
+            (Code::AccessDenied, Some("check that the host lets root change it (`lsattr`, `mount`)"))
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            (Code::AccessDenied, Some("choose a place on a file system that can be written"))
+        }
+        ErrorKind::ResourceBusy | ErrorKind::ExecutableFileBusy => (Code::Busy, None),
+        _ => (Code::Fail, None),
     };
-    Failure::new(code).with_message(format!("Cannot {what} {}: {error}", path.display()))
+    let why = error.to_string();
+    // The number is for programmers.
+    let why = why.split_once(" (os error").map_or(why.as_str(), |(why, _)| why);
+    let failure = Failure::new(code).with_message(format!("Cannot {what} {}: {why}", path.display()));
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 #[cfg(test)]
@@ -317,6 +341,26 @@ mod tests {
         assert_eq!(chosen(&base.path().join("file/new")), Err(Code::PathNotFound));
         for bad in ["", "relative", "/no/such/../x/..", "/no-such-folder-at-all/.."] {
             assert!(chosen(Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_refuses_is_a_sentence_and_a_way_out() {
+        let told = |errno: Errno| cannot("make", Path::new("/x"), &errno.into());
+        let refused = told(Errno::ROFS);
+        assert_eq!(
+            (refused.code, refused.message.as_str()),
+            (Code::AccessDenied, "Cannot make /x: Read-only file system")
+        );
+        for (errno, code) in [
+            (Errno::NOSPC, Code::DiskFull),
+            (Errno::DQUOT, Code::DiskFull),
+            (Errno::NOTDIR, Code::PathNotFound),
+            (Errno::PERM, Code::AccessDenied),
+        ] {
+            let failure = told(errno);
+            assert_eq!(failure.code, code);
+            assert!(failure.hint.is_some() && !failure.message.contains("os error"), "{failure:?}");
         }
     }
 

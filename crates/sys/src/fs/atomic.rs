@@ -14,13 +14,24 @@ use crate::error::{Context, Result, SysError};
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     const WHAT: &str = "write";
     let temp = TempFile::new(path, mode)?;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let written = rustix::io::retry_on_intr(|| rustix::io::write(&temp, rest)).on(WHAT, path)?;
-        rest = &rest[written..];
-    }
+    write_all(&temp, bytes, path)?;
     rustix::fs::fsync(&temp).on(WHAT, path)?;
     temp.rename_to(path)?;
+    sync_folder(path)
+}
+
+/// Writes all of it into `file`, which is to become `path`.
+pub(super) fn write_all(file: impl AsFd, bytes: &[u8], path: &Path) -> Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&file, rest)).on("write", path)?;
+        rest = &rest[written..];
+    }
+    Ok(())
+}
+
+/// Makes lasting which file `path` is.
+pub(super) fn sync_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder_fd = rustix::fs::open(folder, flags, Mode::empty()).on("open", folder)?;
