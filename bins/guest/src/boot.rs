@@ -11,6 +11,7 @@ mod folders;
 mod ids;
 mod names;
 mod outside;
+mod program;
 mod root;
 pub(crate) mod settings;
 
@@ -127,7 +128,6 @@ fn become_server(
         become_root()?;
     }
     process::set_session()?;
-    process::set_name("sampan-server")?;
     // Made here and not at birth: the root of the first is where the process is now, and the second belongs to who it is now.
     namespace::unshare(Namespaces::CGROUP | Namespaces::IPC)?;
     // Slave, not private: what the host unmounts must leave this short-lived copy too.
@@ -135,7 +135,10 @@ fn become_server(
     let mut warnings = outside.warnings.clone();
     let privileged_network = spec.ids.is_none() && matches!(spec.root, BootRoot::Image { .. });
     let proc = root::enter(&outside.root)?;
-    let conf = settings::read(&mut warnings);
+    let mut conf = settings::read(&mut warnings);
+    if spec.safe_mode {
+        conf.enter_safe_mode();
+    }
     if conf.sampan.privileged && spec.ids.is_some() {
         warnings.push(format!(
             "its wsl.conf asks for privileged = true, which only you can allow: `sampan distro set {} --privileged`",
@@ -175,9 +178,9 @@ fn become_server(
         format!("container_uuid={}", spec.guid),
         format!("{}={}", ServerSpec::VARIABLE, serde_json::to_string(&server)?),
     ];
-    // Executed anew, so that the memory of PID 1 belongs to this side of the namespaces; and from its place inside, so that
-    // nothing of it leads outside.
-    Err(process::exec(Path::new(root::GUEST), &["sampan-guest", "server"], &environment).into())
+    // Executed anew, so that nothing of the launcher is left in the memory of PID 1; and from a copy, so that nothing of it
+    // leads outside and nobody inside can look into it.
+    Err(process::exec_fd(&outside.server, &["sampan-guest", "server"], &environment).into())
 }
 
 /// Until now this is the host's root without a name in the new user namespace.

@@ -21,6 +21,10 @@ pub(crate) use self::nodes::nodes;
 use self::options::Options;
 use crate::verb;
 
+/// An id that no distribution has: the highest one. Root of a user namespace has no power over what belongs to such an id, and
+/// the kernel refuses to remove or rename it (`may_delete` in fs/namei.c).
+const NOBODY: u32 = u32::MAX - 1;
+
 /// Mounts a disk in the hub.
 pub(crate) fn mount(spec: &MountDiskSpec) -> anyhow::Result<Answer> {
     let hub = open_hub(&spec.hub)?;
@@ -37,17 +41,25 @@ pub(crate) fn mount(spec: &MountDiskSpec) -> anyhow::Result<Answer> {
     let tree =
         mount::new_on_device(fstype, &device, &data, attributes).map_err(|error| reason(&error, fstype))?;
     namespace::enter(&hub, Namespaces::MOUNT)?;
-    match fs::create_dir(&spec.at) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            bail!("cannot make {} in the hub: {error}", spec.at.display())
-        }
-        _ => {}
-    }
-    if let Err(error) = mount::attach(&tree, &spec.at) {
+    let placed = make_place(&spec.at).and_then(|()| Ok(mount::attach(&tree, &spec.at)?));
+    if placed.is_err() {
         let _ = fs::remove_dir(&spec.at);
-        return Err(error.into());
     }
-    Ok(Answer::Done)
+    placed.map(|()| Answer::Done)
+}
+
+/// Makes the folder that a disk is mounted on. Whoever removes such a folder where nothing is mounted on it, as in a mount
+/// namespace of one's own, takes the disk off for all: so it belongs to nobody inside, and is left alone by root there too.
+fn make_place(at: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot make {} in the hub", at.display());
+    match fs::create_dir(at) {
+        // Left by somebody inside, maybe; to be taken over while it is empty.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_dir(at).and_then(|()| fs::create_dir(at)).with_context(cannot)?;
+        }
+        made => made.with_context(cannot)?,
+    }
+    std::os::unix::fs::lchown(at, Some(NOBODY), Some(NOBODY)).with_context(cannot)
 }
 
 /// Mounts in a distribution what is mounted in the hub, with the distribution's ids.

@@ -74,6 +74,8 @@ const SHUTDOWN: Duration = Duration::from_secs(25);
 pub(crate) fn run() -> anyhow::Result<u8> {
     let spec = std::env::var(ServerSpec::VARIABLE).context("the server is started by `sampan-guest boot`")?;
     let spec: ServerSpec = serde_json::from_str(&spec).context("the word of the boot is not understood")?;
+    // The name of an executed descriptor would be its number.
+    process::set_name("sampan-server")?;
     let mut ready = PipeWriter::from(inherited_fd(spec.ready_fd)?);
     // Before there is another program that could inherit it.
     let control = inherited_fd(spec.control_fd)?;

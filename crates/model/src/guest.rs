@@ -99,6 +99,9 @@ pub struct BootSpec {
     pub folders: Vec<SharedFolder>,
     /// It ends after this many milliseconds in which nothing happened in it; none: never.
     pub idle_timeout_ms: Option<u64>,
+    /// Whether `wsl2.safeMode` of `.wslconfig` turns off what could keep it from starting.
+    #[serde(default)]
+    pub safe_mode: bool,
     /// Log file of init, on the host.
     pub log: PathBuf,
 }

@@ -16,10 +16,13 @@ mod life;
 mod lifecycle;
 mod logs;
 mod machines;
+mod mount_places;
 mod mounting;
 mod network;
 mod not_root;
 mod prerequisites;
+mod private_network;
+mod repair;
 mod reset;
 mod sessions;
 mod socket;
@@ -64,6 +67,9 @@ pub(crate) fn all() -> Vec<Case> {
         storage::cases(),
         hostile_tars::cases(),
         mounting::cases(),
+        mount_places::cases(),
+        private_network::cases(),
+        repair::cases(),
     ]
     .into_iter()
     .flatten()

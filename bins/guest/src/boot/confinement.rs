@@ -71,8 +71,8 @@ pub(super) fn hide_host_files(own_network: bool) -> anyhow::Result<()> {
         let at = Path::new(UNCOVERED).join(name);
         make_folder(&at)?;
         mount::attach(&copy, &at)?;
-        // A read-only one would do for read-only ones alone.
-        mount::remount_bind_rw(&at)?;
+        // A read-only one would do for read-only ones alone. It has to stay so where the machine's own file system is.
+        let _ = mount::remount_bind_rw(&at);
     }
     protect_proc_sys(own_network)?;
     for path in READ_ONLY.iter().map(Path::new).filter(|path| path.exists()) {

@@ -13,8 +13,8 @@ use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::socket::{SocketKind, bind_unix_listener};
 
 use super::Traces;
-use super::cgroup;
 use super::ids::{Shift, Shifted};
+use super::{cgroup, program};
 use crate::cgroup::Joining;
 use crate::filesystems::{host_devices, host_folder};
 use crate::{attach, hub, verb};
@@ -38,6 +38,8 @@ pub(super) struct Outside {
     pub(super) sys: OwnedFd,
     /// The program file of this process, mounted.
     pub(super) program: OwnedFd,
+    /// What becomes PID 1: see [`program::unreadable`].
+    pub(super) server: OwnedFd,
     pub(super) cgroups: Joining,
     pub(super) control: OwnedFd,
     pub(super) log: File,
@@ -79,7 +81,7 @@ impl Outside {
             .filter_map(|folder| Some((folder.clone(), open_folder(folder, shift.as_ref(), &mut warnings)?)))
             .collect();
         let dev = device::new_dev(&host_devices(HOST_DEVICES), spec.ids.map_or(0, |ids| ids.base))?;
-        let program = program()?;
+        let (program, server) = (program::readable()?, program::unreadable()?);
         let run = spec.control.parent().context("the control socket has a folder")?;
         fs::create_dir_all(run).with_context(|| format!("cannot make {}", run.display()))?;
         let control = bind_unix_listener(&spec.control, SocketKind::SeqPacket, 0o600, None)?;
@@ -89,7 +91,7 @@ impl Outside {
             namespace::enter(&hub.pidfd, Namespaces::NET)?;
         }
         let sys = mount::new_virtual("sysfs", &[], SYS)?;
-        Ok(Self { root, wsl, folders, dev, sys, program, cgroups, control, log, warnings })
+        Ok(Self { root, wsl, folders, dev, sys, program, server, cgroups, control, log, warnings })
     }
 }
 
@@ -169,14 +171,4 @@ fn open_folder(folder: &SharedFolder, shift: Option<&Shift>, warnings: &mut Vec<
             .push(format!("the file system of {from} cannot shift ids: all its files belong to nobody")),
     }
     Some(tree)
-}
-
-/// The file of this program as a mount of its own, which nobody can write to.
-fn program() -> anyhow::Result<OwnedFd> {
-    let program = host_folder(Path::new("/proc/self/exe"), false)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV;
-    mount::set_tree_attributes(&program, attributes, false)?;
-    Ok(program)
 }

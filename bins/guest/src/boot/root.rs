@@ -14,7 +14,7 @@ use sampan_sys::namespace::{self, Namespaces};
 
 use super::cgroup;
 use super::outside::Outside;
-use crate::filesystems::{make_folder, mount_dev};
+use crate::filesystems::{make_folder, mount_dev, write_fresh};
 
 /// This program inside.
 pub(super) const GUEST: &str = "/run/sampan/guest";
@@ -63,11 +63,15 @@ pub(super) fn complete(
     mount_dev(&outside.dev)?;
     let run = MountFlags::NOSUID | MountFlags::NODEV;
     mount::mount_fs("tmpfs", "tmpfs", Path::new("/run"), run, "mode=0755")?;
-    for (folder, mode) in [("/run/lock", 0o1777), ("/run/user", 0o755), ("/run/sampan", 0o755)] {
+    for (folder, mode) in
+        [("/run/lock", 0o1777), ("/run/user", 0o755), ("/run/host", 0o755), ("/run/sampan", 0o755)]
+    {
         make_folder(Path::new(folder))?;
         fs::set_permissions(folder, fs::Permissions::from_mode(mode))
             .with_context(|| format!("cannot set the mode of {folder}"))?;
     }
+    // What systemd-detect-virt(1) looks at where the environment of PID 1 is closed to it.
+    write_fresh(Path::new("/run/host/container-manager"), "sampan\n")?;
     File::create(GUEST).with_context(|| format!("cannot make {GUEST}"))?;
     mount::attach(&outside.program, Path::new(GUEST))?;
     Ok(())

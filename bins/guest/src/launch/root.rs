@@ -7,7 +7,7 @@ use anyhow::Context;
 use rustix::mount::MountFlags;
 use sampan_model::guest::LaunchSpec;
 use sampan_sys::device::{self, Node};
-use sampan_sys::mount::{self, Propagation};
+use sampan_sys::mount::{self, MountAttrFlags, Propagation};
 use sampan_sys::namespace;
 
 use super::cgroup;
@@ -16,6 +16,11 @@ use crate::filesystems::{QUIET, make_folder, mount_dev, protect_proc_sys, write_
 /// Devices that are there when the host has them: the engine is root on the host by design.
 pub(super) const HOST_DEVICES: &[&str] =
     &["fuse", "kvm", "loop-control", "kmsg", "net/tun", "mapper/control", "vhost-net", "vhost-vsock"];
+
+const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// Runs in the hub's tree, in a mount namespace of its own; on return `/` is the distribution.
 pub(super) fn build(spec: &LaunchSpec, folders: &[OwnedFd], devices: &[Node<'_>]) -> anyhow::Result<()> {
@@ -53,7 +58,9 @@ fn kernel_filesystems(spec: &LaunchSpec, devices: &[Node<'_>]) -> anyhow::Result
     }
     mount::mount_fs("proc", "proc", Path::new("/proc"), QUIET, "")?;
     protect_proc_sys(true)?;
-    mount::mount_fs("sysfs", "sysfs", Path::new("/sys"), QUIET | MountFlags::RDONLY, "")?;
+    // This mount is read-only and not the file system, which is that of the whole network: were it read-only, the kernel
+    // would refuse a writable one in every user namespace that sees it.
+    mount::attach(&mount::new_virtual("sysfs", &[], READ_ONLY)?, Path::new("/sys"))?;
     cgroup::mount(&spec.cgroup)?;
     mount::mount_fs("tmpfs", "tmpfs", Path::new("/run"), MountFlags::NODEV, "mode=0755")?;
     let tmp = MountFlags::NOSUID | MountFlags::NODEV;

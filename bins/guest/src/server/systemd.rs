@@ -122,7 +122,6 @@ impl Systemd {
     /// Brings the server into its place, before systemd looks around.
     fn stand_by() -> anyhow::Result<Self> {
         process::set_session()?;
-        process::set_name("sampan-server")?;
         // Without the unified hierarchy systemd takes it for a service of its own kind, which does no harm
         // until the end.
         if let Err(error) = join_cgroup() {

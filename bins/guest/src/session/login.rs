@@ -13,6 +13,8 @@ use sampan_model::wsl::error::{Code, Failure};
 
 use crate::boot::settings::read_regular;
 
+const ROOT: &str = "root";
+
 /// The users and groups of the distribution as they are now.
 pub(crate) struct Login(Accounts);
 
@@ -33,10 +35,12 @@ impl Login {
         self.0.user_by_uid(0).cloned().unwrap_or_else(User::root)
     }
 
-    /// Who was asked for; else the default user: by `name` (of `wsl.conf`), by number, root.
+    /// Who was asked for; else the default user: by `name` (of `wsl.conf`), by number, root. Root is there whatever the files
+    /// say: somebody has to mend them.
     pub(super) fn user(&self, spec: &SessionSpec, name: Option<&str>) -> Result<Chosen, Failure> {
         if let Some(asked) = &spec.user {
             let user = self.0.user_by_name(OsStr::new(asked)).cloned();
+            let user = user.or_else(|| (*asked == *ROOT).then(User::root));
             let user = user.ok_or_else(|| Failure::new(Code::UserNotFound))?;
             return Ok(Chosen { user, instead_of: None });
         }

@@ -145,6 +145,7 @@ impl Machine {
             hosts: "127.0.0.1 localhost\n10.1.2.3 db\n".to_owned(),
             folders: Vec::new(),
             idle_timeout_ms: None,
+            safe_mode: false,
             log: self.folder().join(format!("{name}.log")),
         }
     }

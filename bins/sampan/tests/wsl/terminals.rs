@@ -179,7 +179,7 @@ fn a_distribution_that_is_stopped_gives_the_terminal_back() {
     });
     let desk = Desk::new();
     let child = desk.run(&mut instance.wsl(&["-d", "x"]));
-    let shown = desk.read_until("did.\r\n");
+    let shown = desk.read_until("killed.\r\n");
     assert!(shown.starts_with("ready\r\n"), "{shown}");
     assert_eq!(child.wait().code(), Some(255));
     assert!(desk.is_as_before());

@@ -179,6 +179,7 @@ impl Distros {
             hosts: hosts(Path::new("/etc/hosts"), tell),
             folders: shared(settings),
             idle_timeout_ms: idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
+            safe_mode: file.values.safe_mode,
             log: instance.log(&log_of(entry)),
         })
     }

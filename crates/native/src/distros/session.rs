@@ -56,6 +56,10 @@ impl Distros {
         let registry = self.native.store.current().map_err(failure)?;
         let entry = defaults::resolve(&registry, target)?;
         guard::session(&entry.name, system)?;
+        if streams.len() != 3 {
+            let message = format!("A session comes with 3 streams, not with {}.", streams.len());
+            return Err(Failure::new(Code::InvalidArg).with_message(message));
+        }
         if streams.iter().any(is_way_out) {
             let message =
                 "A folder can't be a standard stream of a session: it would open the host's files to it.";
@@ -137,12 +141,17 @@ impl Distros {
             Err(error) if error.errno() == Errno::AGAIN => return Err(hangs(&entry.name)),
             Err(error) => return Err(unreachable(&entry.name, &error)),
         };
+        let ask = |request: &ControlRequest, fds: &[BorrowedFd<'_>]| {
+            let bytes = serde_json::to_vec(request).expect("a request is plain data");
+            socket::send_message(&connection, &bytes, fds)?;
+            socket::recv_message_within(&connection, ACCEPT)
+        };
         let request = ControlRequest::Session { spec: Box::new(spec.clone()) };
-        let bytes = serde_json::to_vec(&request).expect("a request is plain data");
         let mut fds: Vec<BorrowedFd<'_>> = streams.iter().map(AsFd::as_fd).collect();
         fds.push(client);
-        let answer = socket::send_message(&connection, &bytes, &fds)
-            .and_then(|()| socket::recv_message_within(&connection, ACCEPT));
+        // First a sign of life: the queue of one that hangs would keep the streams, and with them whoever reads to their end.
+        let answer = ask(&ControlRequest::Hello, &[])
+            .and_then(|hello| if hello.is_some() { ask(&request, &fds) } else { Ok(None) });
         let answer = match answer {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(Handed::Gone),

@@ -3,6 +3,8 @@
 //! A script says `OPEN` when it got through, and `END` when it ran at all. All that it writes is what was there before, so
 //! that it may also run where nothing stops it: every row must get through there, or it would prove nothing.
 
+mod server;
+
 use sampan_e2e::case::{Case, Skip};
 use sampan_e2e::instance::Instance;
 use sampan_e2e::tools::Tool;
@@ -22,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("hardening::what_should_work_works", works),
     ];
     cases.extend(contrasts());
+    cases.extend(server::cases());
     cases
 }
 

@@ -121,8 +121,10 @@ fn exit_code(last: &Reply) -> Result<u8, Halt> {
     }
 }
 
-/// The distribution was stopped or killed. Standard output may be a pipe for data by now, so it is not told there.
+/// The distribution was stopped or killed, or the leader of the session was. Standard output may be a pipe for data by now, so it is not told there.
 fn lost(console: &mut Console) -> u8 {
-    console.note("wsl: The distribution ended before the command did.");
+    console.note(
+        "wsl: The session was cut off: the distribution ended, or the leader of the session was killed.",
+    );
     FAILURE
 }

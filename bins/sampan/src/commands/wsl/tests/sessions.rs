@@ -109,7 +109,10 @@ fn warnings_of_the_start_do_not_mix_with_the_output() {
 fn a_distribution_that_ends_first_is_told_beside_the_output() {
     let said = Run::new(&["x"]).with(Fake::answering(vec![]));
     assert_eq!((said.out.as_str(), said.code), ("", 255));
-    assert_eq!(said.err, "wsl: The distribution ended before the command did.\n");
+    assert_eq!(
+        said.err,
+        "wsl: The session was cut off: the distribution ended, or the leader of the session was killed.\n"
+    );
 }
 
 #[test]
