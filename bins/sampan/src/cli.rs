@@ -154,9 +154,14 @@ pub(crate) struct Logs {
     #[arg(short = 'n', long, value_name = "N", default_value = "all")]
     pub(crate) tail: Tail,
 
-    /// Only this unit; can be given more than once
+    /// Only these units or distributions
     ///
-    /// Units: sampand, hub, docker-desktop, engine, containerd, dockerd, api.
+    /// Units: sampand, hub, docker-desktop, engine, containerd, dockerd, api. Any other name is that of one of your
+    /// distributions.
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// The same, by an option; can be given more than once
     #[arg(long = "unit", value_name = "NAME")]
     pub(crate) units: Vec<String>,
 }

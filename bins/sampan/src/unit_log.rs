@@ -13,8 +13,8 @@ const BLOCK: usize = 64 * 1024;
 /// A log file that is read on and on. It may be missing yet, be cut off, or be replaced by a new one.
 #[derive(Debug)]
 pub(crate) struct UnitLog {
-    /// The unit's name.
-    pub(crate) unit: &'static str,
+    /// The name of what wrote it.
+    pub(crate) unit: String,
     path: PathBuf,
     file: Option<Open>,
     /// A line without its end yet.
@@ -30,7 +30,7 @@ struct Open {
 
 impl UnitLog {
     /// The log of `unit` in the file `path`, which may be missing.
-    pub(crate) fn new(unit: &'static str, path: PathBuf) -> Self {
+    pub(crate) fn new(unit: String, path: PathBuf) -> Self {
         Self { unit, path, file: None, pending: Vec::new() }
     }
 
@@ -38,7 +38,7 @@ impl UnitLog {
     pub(crate) fn last(
         &mut self,
         tail: Tail,
-        print: &mut impl FnMut(&'static str, &[u8]) -> io::Result<()>,
+        print: &mut impl FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         if let (Some(open), Tail::Lines(lines)) = (self.open()?, tail) {
             open.offset = tail_offset(&open.file, lines)?;
@@ -49,7 +49,7 @@ impl UnitLog {
     /// Gives what was written since the last call to `print`.
     pub(crate) fn new_lines(
         &mut self,
-        print: &mut impl FnMut(&'static str, &[u8]) -> io::Result<()>,
+        print: &mut impl FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         self.read_on(print)?;
         let replaced = match (&self.file, std::fs::metadata(&self.path)) {
@@ -67,13 +67,13 @@ impl UnitLog {
     /// Gives a last line that has no end to `print`.
     pub(crate) fn end_line(
         &mut self,
-        print: &mut impl FnMut(&'static str, &[u8]) -> io::Result<()>,
+        print: &mut impl FnMut(&str, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let line = std::mem::take(&mut self.pending);
-        if line.is_empty() { Ok(()) } else { print(self.unit, &line) }
+        if line.is_empty() { Ok(()) } else { print(&self.unit, &line) }
     }
 
-    fn read_on(&mut self, print: &mut impl FnMut(&'static str, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn read_on(&mut self, print: &mut impl FnMut(&str, &[u8]) -> io::Result<()>) -> io::Result<()> {
         let Some(open) = self.open()? else { return Ok(()) };
         let size = open.file.metadata()?.len();
         if size < open.offset {
@@ -92,7 +92,7 @@ impl UnitLog {
             for piece in block[..count].split_inclusive(|byte| *byte == b'\n') {
                 self.pending.extend_from_slice(piece);
                 if self.pending.pop_if(|last| *last == b'\n').is_some() {
-                    print(self.unit, &self.pending)?;
+                    print(&self.unit, &self.pending)?;
                     self.pending.clear();
                 }
             }
@@ -168,7 +168,7 @@ mod tests {
 
     fn lines(log: &mut UnitLog, tail: Option<Tail>) -> Vec<String> {
         let mut seen = Vec::new();
-        let mut print = |_: &'static str, line: &[u8]| {
+        let mut print = |_: &str, line: &[u8]| {
             seen.push(String::from_utf8(line.to_vec()).unwrap());
             Ok(())
         };
@@ -190,7 +190,11 @@ mod tests {
             (Tail::Lines(9), &["one", "two", "three"]),
             (Tail::Lines(0), &[]),
         ] {
-            assert_eq!(lines(&mut UnitLog::new("x", path.clone()), Some(tail)), expected, "{tail:?}");
+            assert_eq!(
+                lines(&mut UnitLog::new("x".to_owned(), path.clone()), Some(tail)),
+                expected,
+                "{tail:?}"
+            );
         }
     }
 
@@ -201,7 +205,7 @@ mod tests {
         let text: String =
             (0..50_000).flat_map(|number| [format!("line {number}"), "\n".to_owned()]).collect();
         append(&path, &text);
-        let found = lines(&mut UnitLog::new("x", path), Some(Tail::Lines(40_000)));
+        let found = lines(&mut UnitLog::new("x".to_owned(), path), Some(Tail::Lines(40_000)));
         assert_eq!((found.len(), found[0].as_str()), (40_000, "line 10000"));
     }
 
@@ -209,7 +213,7 @@ mod tests {
     fn a_file_that_comes_late_is_cut_off_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
-        let mut log = UnitLog::new("x", path.clone());
+        let mut log = UnitLog::new("x".to_owned(), path.clone());
         assert!(lines(&mut log, Some(Tail::All)).is_empty());
         append(&path, "one\ntw");
         assert_eq!(lines(&mut log, None), ["one"]);

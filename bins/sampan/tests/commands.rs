@@ -103,7 +103,7 @@ fn status_of_a_running_engine() {
 #[test]
 fn errors_are_json_in_json_mode() {
     let instance = Instance::new();
-    let output = instance.run(&["--format", "json", "logs", "--unit", "nginx"]);
+    let output = instance.run(&["--format", "json", "logs", "--unit", "no unit"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(json(&output)["error"]["code"], "invalid");
     assert!(output.stderr.is_empty());

@@ -327,6 +327,7 @@ fn a_distribution_is_made_of_an_image() {
     let install = Install {
         name: Some("tools".to_owned()),
         from_file: Some("alpine:3".to_owned()),
+        of_container: true,
         ..Install::default()
     };
     let asked = service.join().unwrap();

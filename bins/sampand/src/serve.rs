@@ -1,6 +1,6 @@
 //! The service: lock, socket, API, until it is told to end.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -138,7 +138,7 @@ pub(crate) fn bind(path: &Path, kind: SocketKind) -> Result<OwnedFd, Error> {
 fn wait_for_other(instance: &Instance, busy: Error) -> Result<Option<FileLock>, Error> {
     let until = std::time::Instant::now() + Duration::from_secs(10);
     while std::time::Instant::now() < until {
-        if UnixStream::connect(instance.api_socket()).is_ok() {
+        if answers(&instance.api_socket()) {
             return Ok(None);
         }
         if let Ok(lock) = lock(instance) {
@@ -147,6 +147,16 @@ fn wait_for_other(instance: &Instance, busy: Error) -> Result<Option<FileLock>, 
         std::thread::park_timeout(Duration::from_millis(20));
     }
     Err(busy)
+}
+
+/// Whether somebody answers at `socket`. To be connected is not enough: one that was killed may still have it open.
+fn answers(socket: &Path) -> bool {
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: sampan\r\nConnection: close\r\n\r\n";
+    let Ok(mut connection) = UnixStream::connect(socket) else { return false };
+    // Whatever it says, it lives.
+    connection.set_read_timeout(Some(Duration::from_secs(1))).is_ok()
+        && connection.write_all(REQUEST).is_ok()
+        && connection.read(&mut [0]).is_ok_and(|length| length > 0)
 }
 
 /// Few lines, each worth reading. Under systemd the journal has time and colour of its own.
@@ -162,5 +172,30 @@ fn log_to_stderr() {
         format.without_time().init();
     } else {
         format.init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn who_closes_without_a_word_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        assert!(!answers(&socket));
+        let listener = UnixListener::bind(&socket).unwrap();
+        let serving = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            let (mut second, _) = listener.accept().unwrap();
+            assert!(second.read(&mut [0; 256]).unwrap() > 0);
+            second.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
+        });
+        assert!(!answers(&socket));
+        assert!(answers(&socket));
+        serving.join().unwrap();
+        assert!(!answers(&socket));
     }
 }

@@ -59,7 +59,7 @@ pub enum Program {
 pub enum Folder {
     /// The user's home folder.
     Home,
-    /// A path inside, relative ones from the home folder.
+    /// A path inside, as the user wrote it: from the root (`/…`) or from the home folder (`~/…`).
     Inside {
         /// The path.
         path: Word,

@@ -91,6 +91,8 @@ pub(crate) struct Archive {
     empty: bool,
     /// Where in a file it begins and ends.
     range: Option<(u64, u64)>,
+    /// Options of tar for members that are left out.
+    without: &'static [&'static str],
 }
 
 impl Archive {
@@ -113,7 +115,15 @@ impl Archive {
         if regular {
             head.clear();
         }
-        Ok(Self { file, head, filter, empty, range })
+        Ok(Self { file, head, filter, empty, range, without: &[] })
+    }
+
+    /// The same without the file by which programs know that they are in a container of Docker's.
+    pub(crate) fn of_container(self) -> Self {
+        Self {
+            without: &["--anchored", "--no-wildcards", "--exclude=.dockerenv", "--exclude=./.dockerenv"],
+            ..self
+        }
     }
 
     /// Whether there is not one byte: nothing will be unpacked.
@@ -144,6 +154,7 @@ impl Archive {
             .arg(&tar)
             .args(["--extract", "--preserve-permissions", "--warning=no-timestamp"])
             .args(["--warning=no-unknown-keyword", "--file=-"])
+            .args(self.without)
             .args(ATTRIBUTES)
             .args(compression);
         let tick = || {
@@ -291,7 +302,7 @@ mod tests {
     }
 
     fn plain(file: File) -> Archive {
-        Archive { file, head: Vec::new(), filter: Filter::None, empty: false, range: None }
+        Archive { file, head: Vec::new(), filter: Filter::None, empty: false, range: None, without: &[] }
     }
 
     #[test]

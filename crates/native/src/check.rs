@@ -6,6 +6,8 @@ use std::path::Path;
 use sampan_model::check::{Check, Outcome};
 use sampan_model::instance::Instance;
 use sampan_model::size;
+use sampan_sys::mount;
+use sampan_sys::namespace::{IdMap, user_namespace};
 
 use crate::cgroup::Host;
 use crate::group;
@@ -25,6 +27,7 @@ pub(crate) fn all(instance: &Instance) -> Vec<Check> {
     let mut checks = vec![root(), kernel(), namespaces(), cgroups()];
     checks.extend(filesystems());
     checks.push(loop_devices());
+    checks.extend(ids(instance));
     checks.push(discard(instance));
     checks.extend(programs());
     checks.push(disk(instance));
@@ -135,14 +138,43 @@ fn filesystems() -> Vec<Check> {
 }
 
 fn loop_devices() -> Check {
-    let control = Path::new("/dev/loop-control").exists();
+    let control = fs::File::options().read(true).write(true).open("/dev/loop-control");
     check(
         "loop devices",
         "mounting disks of distributions",
-        pass_or(Outcome::Fail, control),
-        if control { "yes" } else { "no /dev/loop-control" },
-        "modprobe loop",
+        pass_or(Outcome::Fail, control.is_ok()),
+        control.map_or_else(|error| format!("no /dev/loop-control: {error}"), |_| "yes".to_owned()),
+        "modprobe loop; in a container, give it /dev/loop-control and the devices",
     )
+}
+
+/// What gives users' distributions ids of their own. The engine has none and works without.
+fn ids(instance: &Instance) -> [Check; 2] {
+    /// Any range will do for a test; nothing is written with it.
+    const MAP: IdMap = IdMap { inside: 0, outside: 1 << 20, count: 1 << 16 };
+    let namespace = user_namespace(&[MAP]);
+    let folder = existing(instance.state());
+    let shifted = match &namespace {
+        Ok(namespace) => mount::open_tree(folder, false)
+            .and_then(|tree| mount::idmap_tree(tree, namespace, false))
+            .map_err(|error| format!("no, on {}: {}", folder.display(), error.errno())),
+        Err(_) => Err("not tested".to_owned()),
+    };
+    let user = check(
+        "user namespaces",
+        "keeping root of a distribution from being root of the host",
+        pass_or(Outcome::Warn, namespace.is_ok()),
+        namespace.map_or_else(|error| format!("no: {}", error.errno()), |_| "yes".to_owned()),
+        "sysctl -w user.max_user_namespaces=15000; or use a kernel built with CONFIG_USER_NS",
+    );
+    let idmapped = check(
+        "idmapped mounts",
+        "distributions of version 1, and folders of the host in distributions",
+        pass_or(Outcome::Warn, shifted.is_ok()),
+        shifted.map_or_else(|why| why, |()| format!("yes, on {}", folder.display())),
+        "put the state folder on ext4, xfs or btrfs (SAMPAN_STATE_DIR)",
+    );
+    [user, idmapped]
 }
 
 /// Whether deleted bytes come back: the state folder's file system must be able to punch holes.
@@ -159,16 +191,22 @@ fn discard(instance: &Instance) -> Check {
 }
 
 fn programs() -> Vec<Check> {
-    let rows: [(&str, &str, &str, Outcome); 9] = [
+    let rows: [(&str, &str, &str, Outcome); 15] = [
         ("mke2fs", "making disks", "e2fsprogs", Outcome::Fail),
+        ("e2fsck", "repairing disks of distributions", "e2fsprogs", Outcome::Warn),
+        ("resize2fs", "changing the size of disks", "e2fsprogs", Outcome::Warn),
         (
             "mmdebstrap",
             "building the engine image (or start with --engine-image)",
             "mmdebstrap debian-archive-keyring",
             Outcome::Warn,
         ),
-        ("tar", "unpacking the engine image", "tar", Outcome::Fail),
+        ("tar", "unpacking the engine image; import and export", "tar", Outcome::Fail),
         ("zstd", "unpacking the engine image", "zstd", Outcome::Fail),
+        ("gzip", "archives that are compressed so", "gzip", Outcome::Warn),
+        ("xz", "archives that are compressed so", "xz-utils", Outcome::Warn),
+        ("bzip2", "archives that are compressed so", "bzip2", Outcome::Warn),
+        ("qemu-img", "VHD and VHDX disks (optional)", "qemu-utils", Outcome::Warn),
         ("nft", "the network of distributions", "nftables", Outcome::Fail),
         ("ip", "the network of distributions", "iproute2", Outcome::Fail),
         ("nsenter", "the network of distributions", "util-linux", Outcome::Fail),

@@ -134,6 +134,7 @@ impl Distros {
                     source: &source,
                     size_bytes: None,
                     first_run: false,
+                    of_container: false,
                 };
                 self.import(import, tell)?;
             }

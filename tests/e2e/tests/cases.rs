@@ -28,6 +28,7 @@ mod sessions;
 mod socket;
 mod stale;
 mod storage;
+mod system;
 mod systemd;
 mod versions;
 mod wsl_errors;
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
         wsl_errors::cases(),
         wsl_rows::cases(),
         versions::cases(),
+        system::cases(),
         systemd::cases(),
         sessions::cases(),
         life::cases(),

@@ -118,16 +118,25 @@ impl Command {
 
     /// The working directory: instead of one that cannot be entered the home folder, and in the end the root.
     fn enter_folder(&self, distribution: &Distribution, user: &User, client: &Client) {
-        let (asked, inside) = match &self.spec.folder {
-            Folder::Home => (None, None),
-            Folder::Inside { path } => (Some(path), Some(from_home(&user.home, path))),
-            Folder::Host { path } => (Some(path), distribution.folders.to_inside(path.as_path())),
+        let refused = match &self.spec.folder {
+            Folder::Home => None,
+            Folder::Inside { path } => match rustix::process::chdir(from_home(&user.home, path)) {
+                Ok(()) => return,
+                Err(error) => {
+                    let (path, reason) = (path.as_path().display(), program::reason(error));
+                    Some(format!("Cannot enter the folder '{path}' ({reason}): starting in the home folder."))
+                }
+            },
+            Folder::Host { path } => {
+                let inside = distribution.folders.to_inside(path.as_path());
+                if inside.is_some_and(|path| rustix::process::chdir(path).is_ok()) {
+                    return;
+                }
+                Some(untranslated(path.as_os_str()))
+            }
         };
-        if inside.is_some_and(|path| rustix::process::chdir(path).is_ok()) {
-            return;
-        }
-        if let Some(path) = asked {
-            client.warn(untranslated(path.as_os_str()));
+        if let Some(refused) = refused {
+            client.warn(refused);
         }
         if let Err(error) = rustix::process::chdir(&user.home) {
             let (home, reason) = (user.home.display(), program::reason(error));

@@ -147,20 +147,32 @@ fn folders_inside_and_of_the_host() {
     let inside = |path: &str| Folder::Inside { path: path.into() };
     let host = |path: &str| Folder::Host { path: path.into() };
     let fine = |path: &str| (path.to_owned(), Vec::new());
-    let home = |asked: &str| ("/root".to_owned(), vec![format!("Failed to translate '{asked}'")]);
+    let home = |warning: &str| ("/root".to_owned(), vec![warning.to_owned()]);
+    let missing = |asked: &str| {
+        home(&format!(
+            "Cannot enter the folder '{asked}' (No such file or directory): starting in the home folder."
+        ))
+    };
     assert_eq!(pwd(Folder::Home, "ann"), fine("/home/ann"));
     assert_eq!(pwd(inside("/tmp"), "ann"), fine("/tmp"));
     assert_eq!(pwd(inside("../tmp"), "root"), fine("/tmp"));
     assert_eq!(pwd(inside("~"), "root"), fine("/root"));
     assert_eq!(pwd(inside("~/../tmp"), "root"), fine("/tmp"));
-    assert_eq!(pwd(inside("/no/such"), "root"), home("/no/such"));
+    assert_eq!(pwd(inside("/no/such"), "root"), missing("/no/such"));
+    assert_eq!(pwd(inside("~/gone"), "root"), missing("~/gone"));
     assert_eq!(pwd(host("/host/job"), "root"), fine("/mnt/host/job"));
-    assert_eq!(pwd(host("/host/job/gone"), "root"), home("/host/job/gone"));
-    assert_eq!(pwd(host("/tmp"), "root"), home("/tmp"));
+    assert_eq!(pwd(host("/host/job/gone"), "root"), home("Failed to translate '/host/job/gone'"));
+    assert_eq!(pwd(host("/tmp"), "root"), home("Failed to translate '/tmp'"));
     // What the user may not enter.
     assert_eq!(
         pwd(inside("/root"), "ann"),
-        ("/home/ann".to_owned(), vec!["Failed to translate '/root'".to_owned()])
+        (
+            "/home/ann".to_owned(),
+            vec![
+                "Cannot enter the folder '/root' (Permission denied): starting in the home folder."
+                    .to_owned()
+            ]
+        )
     );
     distro.text("chmod 700 /home; chown root /home");
     let (path, warnings) = pwd(Folder::Home, "ann");

@@ -27,7 +27,7 @@ fn set(session: &Session, options: DistroSet) -> Result<ExitCode, Problem> {
         output::note("Nothing was changed.");
         return Ok(Exit::Failed.into());
     }
-    order(session, Request::SetPrivileged { name: name.clone(), privileged }, &[])?;
+    order(session, &Request::SetPrivileged { name: name.clone(), privileged }, &[])?;
     match session.format {
         Format::Json => output::json(&json!({ "name": name, "privileged": privileged }))?,
         Format::Pretty => {
@@ -43,13 +43,18 @@ fn set(session: &Session, options: DistroSet) -> Result<ExitCode, Problem> {
 fn from_image(session: &Session, options: DistroFromImage) -> Result<ExitCode, Problem> {
     let DistroFromImage { image, name } = options;
     let container = tools::Export::begin(&session.instance, &image)?;
-    let install = Install { name: Some(name.clone()), from_file: Some(image.clone()), ..Install::default() };
-    let installed = order(session, Request::Install(Box::new(install)), &[container.archive()]);
+    let install = Install {
+        name: Some(name.clone()),
+        from_file: Some(image.clone()),
+        of_container: true,
+        ..Install::default()
+    };
+    let installed = order(session, &Request::Install(Box::new(install)), &[container.archive()]);
     let written = container.end();
     let name = installed?.unwrap_or(name);
     if let Err(problem) = written {
         // Half of an image is no distribution.
-        order(session, Request::Unregister { name, force: false }, &[])?;
+        order(session, &Request::Unregister { name, force: false }, &[])?;
         return Err(problem);
     }
     match session.format {
@@ -59,7 +64,7 @@ fn from_image(session: &Session, options: DistroFromImage) -> Result<ExitCode, P
     Ok(Exit::Ok.into())
 }
 
-fn order(session: &Session, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Option<String>, Problem> {
+fn order(session: &Session, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Option<String>, Problem> {
     let local = Local(session);
     let mut wsl = Wsl::new(&local).map_err(to_problem)?;
     if session.format == Format::Json {

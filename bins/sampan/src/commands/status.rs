@@ -93,7 +93,9 @@ fn pretty(status: &Status) -> String {
     }
     if let Some(subnet) = &status.subnet {
         rows.push(("Subnet", subnet.clone()));
-        if let Ok(subnet) = subnet.parse::<Subnet>() {
+        // Nobody has it after a stop.
+        let up = !matches!(status.engine.state, EngineState::Stopped | EngineState::Failed { .. });
+        if up && let Ok(subnet) = subnet.parse::<Subnet>() {
             rows.push(("Engine address", subnet.guest().to_string()));
         }
     }
@@ -163,6 +165,15 @@ Service               sampand 0.1.0, process 7
 "
         );
         assert_eq!(exit(&running.engine.state), Exit::Ok);
+    }
+
+    #[test]
+    fn a_stopped_engine_has_no_address() {
+        let subnet = Some("192.168.65.0/24".to_owned());
+        let text = |state| pretty(&Status { subnet: subnet.clone(), ..status(state) });
+        assert!(text(EngineState::Running).contains("Engine address"));
+        let stopped = text(EngineState::Stopped);
+        assert!(!stopped.contains("Engine address") && stopped.contains("Subnet"), "{stopped}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod own;
 mod reach;
 mod screen;
 mod session;
+mod streams;
 mod terminal;
 
 use std::ffi::OsString;
@@ -20,11 +21,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use sampan_model::wsl::args::{Command, parse};
+use sampan_model::wsl::error::Failure;
 use sampan_model::wsl::service::{Reply, Request};
 use sampan_model::wsl::{message, usage};
 
 use self::console::Console;
-use self::conversation::{Conversation, unexpected};
+use self::conversation::{Conversation, is_repeatable, unexpected, unfinished};
 use self::halt::of_problem;
 use crate::cli::Format;
 use crate::{commands, output};
@@ -90,12 +92,12 @@ impl<'a> Wsl<'a> {
             Command::Uninstall => Err(own::uninstall().into()),
             Command::DebugShell => Err(own::debug_shell().into()),
             Command::SetDefault { name, force } => {
-                self.order(Request::SetDefault { name, force }, &[])?;
+                self.order(&Request::SetDefault { name, force }, &[])?;
                 self.say(message::SUCCESS)
             }
             Command::SetDefaultVersion { version } => manage::set_default_version(self, version),
-            Command::SetVersion { name, version, .. } => manage::set_version(self, name, version),
-            Command::Terminate { name } => manage::terminate(self, name),
+            Command::SetVersion { name, version } => manage::set_version(self, name, version),
+            Command::Terminate { name } => manage::terminate(self, &name),
             Command::Shutdown { force } => manage::shutdown(self, force),
             Command::Unregister { name, force } => manage::unregister(self, name, force),
             Command::Manage { name, action } => manage::manage(self, name, action),
@@ -115,24 +117,37 @@ impl<'a> Wsl<'a> {
     }
 
     /// Asks the service, which is started if it does not run, and gives its last word.
-    fn ask(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, Halt> {
-        let connection = self.reach.start()?;
-        self.converse(connection, request, fds)
+    fn ask(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, Halt> {
+        let last = self.ask_whom(|reach| reach.start().map(Some), request, fds)?;
+        last.ok_or_else(|| unfinished().into())
     }
 
-    /// Asks the service behind `connection` and gives its last word.
-    fn converse(
+    /// Asks the service that `find` gives, and gives its last word; none: `find` gives none. If the service dies over a
+    /// request that can be made twice, the next one is asked.
+    fn ask_whom(
         &mut self,
-        connection: OwnedFd,
-        request: Request,
+        find: impl Fn(&dyn Reach) -> Result<Option<OwnedFd>, Failure>,
+        request: &Request,
         fds: &[BorrowedFd<'_>],
-    ) -> Result<Reply, Halt> {
-        let conversation = Conversation::begin(connection, self.reach.state(), request, fds)?;
-        conversation.finish(&mut self.console)
+    ) -> Result<Option<Reply>, Halt> {
+        let attempts = if is_repeatable(request) { 2 } else { 1 };
+        for _ in 0..attempts {
+            let Some(connection) = find(self.reach)? else { return Ok(None) };
+            let conversation = Conversation::begin(connection, self.reach.state(), request.clone(), fds)?;
+            if let Some(last) = conversation.finish(&mut self.console)? {
+                return Ok(Some(last));
+            }
+            conversation.outlived_service();
+        }
+        Err(unfinished().into())
     }
 
     /// Asks for something that is only to be done. Gives the name of a distribution that was made.
-    pub(super) fn order(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Option<String>, Halt> {
+    pub(super) fn order(
+        &mut self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Option<String>, Halt> {
         done(self.ask(request, fds)?)
     }
 }

@@ -207,10 +207,67 @@ fn a_pipe_on_either_side_means_no_terminal() {
         }
         assert_eq!(Running::new(&mut command).wait().code(), Some(0));
         let (spec, terminals) = service.join().unwrap();
-        assert_eq!((spec.terminal, terminals), (None, (output_is_piped, !output_is_piped)));
+        // One that could be read inside would be read there by whatever the command leaves behind.
+        assert_eq!((spec.terminal, terminals), (None, (false, !output_is_piped)));
         // The program is shown on a terminal all the same, and should know which.
         assert!(spec.environment.iter().any(|variable| {
             variable.name.as_os_str() == "TERM" && variable.value.as_os_str() == "vt100"
         }));
     }
+}
+
+/// `wsl -e … | less`: lines go in until the pager takes the keys, and once more when it gives them back.
+#[test]
+fn lines_go_in_through_a_pipe_and_the_keys_of_a_pager_do_not() {
+    let instance = Instance::new();
+    let (told, tell) = std::sync::mpsc::channel::<String>();
+    let service = serve(&instance, move |socket, _, fds| {
+        let [input, ..] = <[OwnedFd; 3]>::try_from(fds).unwrap();
+        say(socket, &Reply::Begun, &[]);
+        told.send(read_line(&input)).unwrap();
+        told.send(read_line(&input)).unwrap();
+        // The end of a line that is empty is the end of the input.
+        told.send(read_line(&input)).unwrap();
+        say(socket, &ended(0), &[]);
+    });
+    let desk = Desk::new();
+    let mut command = instance.wsl(&["-d", "x"]);
+    let stream = Stdio::from(desk.terminal.slave.try_clone().unwrap());
+    let child = Running::new(command.stdin(stream).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let heard = || tell.recv_timeout(LONG).unwrap();
+    desk.write("a line\r");
+    assert_eq!(heard(), "a line\n");
+    let mut keys = desk.before.clone();
+    keys.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+    let now = rustix::termios::OptionalActions::Now;
+    rustix::termios::tcsetattr(&desk.terminal.slave, now, &keys).unwrap();
+    desk.write("q");
+    assert!(sampan_sys::poll::wait_for(&desk.terminal.slave, Some(LONG)).unwrap(), "the pager has no key");
+    assert_eq!(read_line(&desk.terminal.slave), "q");
+    rustix::termios::tcsetattr(&desk.terminal.slave, now, &desk.before).unwrap();
+    desk.write("another\r");
+    assert_eq!(heard(), "another\n");
+    desk.write("\u{4}");
+    assert_eq!(heard(), "");
+    assert_eq!(child.wait().code(), Some(0));
+    service.join().unwrap();
+}
+
+/// With a terminal on both sides none of the caller's is handed over, not even for writing.
+#[test]
+fn the_caller_s_terminal_stays_outside() {
+    let instance = Instance::new();
+    let service = serve(&instance, |socket, _, fds| {
+        let numbers = fds.iter().map(|fd| {
+            assert!(pty::is_terminal(fd));
+            rustix::fs::fstat(fd).unwrap().st_rdev
+        });
+        let numbers: Vec<u64> = numbers.collect();
+        say(socket, &ended(0), &[]);
+        numbers
+    });
+    let desk = Desk::new();
+    assert_eq!(desk.run(&mut instance.wsl(&["-d", "x"])).wait().code(), Some(0));
+    let own = rustix::fs::fstat(&desk.terminal.slave).unwrap().st_rdev;
+    assert!(!service.join().unwrap().contains(&own));
 }

@@ -77,6 +77,13 @@ fn carry_out(desk: &Desk, client: &Client, request: Request, fds: Vec<OwnedFd>) 
         }
         _ => desk.distros.answer(request, fds, client.as_fd(), &|reply| client.tell(&reply)),
     };
+    if changes && let Answer::Last(Reply::Failed { failure }) = &answer {
+        tracing::warn!(
+            pid = client.peer.pid,
+            "wsl: {name}: {}",
+            failure.message.trim_end().replace('\n', " ")
+        );
+    }
     tracing::debug!(pid = client.peer.pid, took = ?began.elapsed(), "wsl: {name}");
     answer
 }

@@ -54,8 +54,6 @@ pub enum Command {
         name: String,
         /// 1 or 2.
         version: u8,
-        /// `--force`: also an internal one.
-        force: bool,
     },
     /// `--terminate`.
     Terminate {

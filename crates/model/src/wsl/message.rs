@@ -67,7 +67,7 @@ pub fn mounted(name: &str, disk: &str) -> String {
 pub fn mount_failed(reason: &str, disk: &str) -> String {
     format!(
         "The disk was attached but failed to mount: {reason}.\n\
-         For more details, run 'dmesg' inside WSL2.\n\
+         For more details, see 'sampan logs --unit sampand', and 'dmesg' on this machine.\n\
          To detach the disk, run 'wsl --unmount {disk}'.\n"
     )
 }
@@ -75,8 +75,8 @@ pub fn mount_failed(reason: &str, disk: &str) -> String {
 /// `wsl --unmount`: still attached.
 pub fn detach_failed(reason: &str) -> String {
     format!(
-        "The disk failed to detach: {reason}. For more details, please run 'dmesg' inside WSL2.\n\
-         To force WSL2 to stop and detach the disk, run 'wsl --shutdown'.\n"
+        "The disk failed to detach: {reason}. For more details, see 'sampan logs --unit sampand'.\n\
+         To stop all distributions and detach the disk, run 'wsl --shutdown'.\n"
     )
 }
 

@@ -182,6 +182,9 @@ pub struct Install {
     pub from_file: Option<String>,
     /// Only packages of the manifest, no archives.
     pub legacy: bool,
+    /// The file is what `docker export` wrote of a container.
+    #[serde(default)]
+    pub of_container: bool,
 }
 
 /// `wsl --manage`.

@@ -24,8 +24,8 @@ OPTIONS
                               without this option, if the distribution has it.
       --shell-type TYPE       standard, login (reads the profile) or none (the
                               same as --exec).
-      --system                Let the distribution be docker-desktop, in which
-                              the engine runs.
+      --system                Run in docker-desktop, where the engine runs; it
+                              must run.
   -e, --exec                  What follows is a program with its arguments, run
                               without a shell.
       --                      What follows is the command line.

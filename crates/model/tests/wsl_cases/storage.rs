@@ -392,7 +392,7 @@ fn section_5_storage() {
                 "versions",
                 vec![Parsed(
                     &["--set-version", "D", "1"],
-                    Command::SetVersion { name: "D".into(), version: 1, force: false },
+                    Command::SetVersion { name: "D".into(), version: 1 },
                 )],
             ),
         ),

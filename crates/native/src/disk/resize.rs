@@ -47,7 +47,7 @@ pub(crate) enum ResizeError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the file system of {path} cannot be repaired")]
     Damaged { path: PathBuf, source: ToolError },
-    #[error("what is in {path} takes more than {}", size::human(*bytes))]
+    #[error("the content of the disk {path} takes more than {}", size::human(*bytes))]
     TooSmall { path: PathBuf, bytes: u64, smallest: u64 },
     #[error("cannot resize the file system of {path}")]
     Tool { path: PathBuf, source: ToolError },

@@ -1,6 +1,6 @@
 //! The internal distributions: what may be done with them only by an explicit word, what not at all, and what dies of it.
 
-use sampan_model::distro::{DATA, is_internal};
+use sampan_model::distro::{DATA, ENGINE, is_internal};
 use sampan_model::wsl::error::{Code, Failure};
 
 fn is_data(name: &str) -> bool {
@@ -11,21 +11,34 @@ fn refused(message: impl Into<String>, hint: impl Into<String>) -> Failure {
     Failure::new(Code::AccessDenied).with_message(message).hint(hint)
 }
 
-/// A command or shell in `name`; `system`: the user said that an internal one is meant.
+/// A command or shell in `name`; `system`: the user said that the internal one is meant in which the engine runs.
 pub(super) fn session(name: &str, system: bool) -> Result<(), Failure> {
-    if !is_internal(name) {
-        return Ok(());
-    }
     let hint = "`sampan docker` runs Docker commands; `wsl -d NAME` opens a distribution of your own";
     if is_data(name) {
         let message = format!("{name} holds images, containers and volumes; there is nothing in it to run.");
         return Err(refused(message, hint));
     }
-    if system {
-        let message = format!("Sessions in {name} are not available in this version.");
-        return Err(Failure::new(Code::NotImplemented).with_message(message).hint(hint));
+    match (is_internal(name), system) {
+        (false, false) | (true, true) => Ok(()),
+        (true, false) => {
+            Err(refused(format!("{name} runs the engine and is not for general development."), hint))
+        }
+        (false, true) => {
+            let message = format!(
+                "--system is for {ENGINE}, in which the engine runs; {name} is no part of the system."
+            );
+            Err(Failure::new(Code::InvalidArg)
+                .with_message(message)
+                .hint(format!("`wsl -d {name}` opens it")))
+        }
     }
-    Err(refused(format!("{name} runs the engine and is not for general development."), hint))
+}
+
+/// What there is to say instead of a session in the engine's distribution while it does not run: it is started and stopped
+/// with the engine, and with nothing else.
+pub(super) fn engine_stopped() -> Failure {
+    let message = format!("The engine does not run, and {ENGINE} runs only with it.");
+    Failure::new(Code::IllegalStateChange).with_message(message).hint("`sampan start`, then try again")
 }
 
 /// `wsl` without `-d` shall mean `name`.
@@ -88,8 +101,6 @@ pub(super) fn new_name(name: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use sampan_model::distro::ENGINE;
-
     use super::*;
 
     #[test]
@@ -102,9 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn no_shell_in_the_internal_ones_whatever_the_case() {
+    fn a_shell_in_the_engine_s_needs_a_word_and_the_data_has_none_whatever_the_case() {
         assert_eq!(session("Docker-Desktop", false).unwrap_err().code, Code::AccessDenied);
-        assert_eq!(session(ENGINE, true).unwrap_err().code, Code::NotImplemented);
+        assert!(session(ENGINE, true).is_ok() && session("Docker-Desktop", true).is_ok());
+        assert_eq!(session("Debian", true).unwrap_err().code, Code::InvalidArg);
         for system in [false, true] {
             assert_eq!(session("DOCKER-desktop-data", system).unwrap_err().code, Code::AccessDenied);
         }

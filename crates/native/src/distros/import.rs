@@ -57,6 +57,8 @@ pub(super) struct Import<'a> {
     pub(super) size_bytes: Option<u64>,
     /// Its first shell runs the image's first-run command.
     pub(super) first_run: bool,
+    /// The archive is of a container, and has Docker's mark of one in it.
+    pub(super) of_container: bool,
 }
 
 /// What is in the file.
@@ -114,7 +116,8 @@ impl Distros {
             Content::Disk(file)
         } else {
             let opened = Archive::open(import.file.into());
-            Content::Archive(opened.map_err(|error| not_imported(error, &storage, size))?)
+            let archive = opened.map_err(|error| not_imported(error, &storage, size))?;
+            Content::Archive(if import.of_container { archive.of_container() } else { archive })
         };
 
         let _turn = self.turns.take(guid, Doing::Installing)?;
@@ -233,13 +236,20 @@ impl Distros {
     /// Takes it into use under the name that the user or the image chose.
     fn finish(&self, entry: &Entry, name: Option<&str>, probe: &Probe) -> Result<Entry, Failure> {
         let own = DistributionConf::parse(&probe.distribution_conf).config.oobe.default_name;
+        let is_own = name.is_none();
         let name = match name {
             Some(name) => name.to_owned(),
             None => own.ok_or_else(|| Failure::new(Code::DistributionNameNeeded))?,
         };
         let finished = self.native.store.update(|registry| {
             if registry.find(&name).is_none_or(|other| other.guid != entry.guid) {
-                require_name(registry, &name)?;
+                require_name(registry, &name).map_err(|failure| {
+                    if is_own && failure == Failure::name_taken() {
+                        Failure::own_name_taken()
+                    } else {
+                        failure
+                    }
+                })?;
             }
             let found = registry.distributions.iter_mut().find(|other| other.guid == entry.guid);
             let found = found.ok_or_else(|| Failure::new(Code::DistroNotFound))?;

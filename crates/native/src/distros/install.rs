@@ -138,6 +138,7 @@ impl Distros {
                 source,
                 size_bytes: request.vhd_size,
                 first_run: true,
+                of_container: request.of_container,
             };
             self.import(import, tell)
         };

@@ -48,6 +48,28 @@ impl Distros {
 
 fn not_resized(error: Failure) -> Failure {
     let resized = Failure::disk_not_resized();
-    let message = format!("{}\n{}", resized.message, error.message);
+    let message = format!("{}\n{}", resized.message, sentence(&error.message));
     Failure { code: error.code, hint: error.hint, ..resized.with_message(message) }
+}
+
+/// `text` as a sentence of its own. Those of [`ResizeError`] begin with a word.
+fn sentence(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    format!("{}{}.", first.to_uppercase(), rest.trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_are_sentences() {
+        let error = ResizeError::TooSmall { path: "/d/ext4.img".into(), bytes: 1 << 20, smallest: 1 << 30 };
+        let told = not_resized(failure(error));
+        assert_eq!(
+            told.message,
+            "Failed to resize disk.\nThe content of the disk /d/ext4.img takes more than 1 MiB."
+        );
+        assert_eq!(told.hint.as_deref(), Some("give it at least 1 GiB"));
+    }
 }

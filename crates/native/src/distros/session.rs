@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
-use sampan_model::distro::Guid;
+use sampan_model::distro::{ENGINE, Guid, is_internal};
 use sampan_model::guest::{ControlReply, ControlRequest};
 use sampan_model::registry::{Entry, Phase};
 use sampan_model::session::{Program, SessionSpec};
@@ -54,7 +54,11 @@ impl Distros {
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
         let registry = self.native.store.current().map_err(failure)?;
-        let entry = defaults::resolve(&registry, target)?;
+        let entry = match target {
+            // Not the user's default one: there is one system distribution.
+            Target::Default if system => registry.find(ENGINE).ok_or_else(guard::engine_stopped)?,
+            target => defaults::resolve(&registry, target)?,
+        };
         guard::session(&entry.name, system)?;
         if streams.len() != 3 {
             let message = format!("A session comes with 3 streams, not with {}.", streams.len());
@@ -94,6 +98,9 @@ impl Distros {
                 && let Handed::Over(connection) = self.hand_over(entry, spec, streams, client)?
             {
                 return Ok(connection);
+            }
+            if is_internal(&entry.name) {
+                return Err(guard::engine_stopped());
             }
             let _turn = self.turns.take(entry.guid, Doing::Briefly)?;
             // Whoever had the turn before may have changed or removed it.

@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("containers::five_megabytes_pass_through_run_i_unchanged", echo),
         Case::new("containers::save_and_load_keep_an_image", save_and_load),
         Case::new("containers::compose_is_there", compose),
+        Case::new("containers::an_image_becomes_a_distribution_that_is_no_container", distribution),
     ]
 }
 
@@ -195,4 +196,12 @@ fn compose() {
     compose(&["up", "-d"]).run().ok();
     assert_eq!(compose(&["ps", "--services", "--status", "running"]).run().ok(), "one");
     compose(&["down", "-t", "1"]).run().ok();
+}
+
+fn distribution() {
+    let instance = Instance::started();
+    instance.need_busybox();
+    instance.sampan(&["distro", "from-image", "e2e/busybox", "--name", "box"]).expect(0).says("wsl -d box");
+    assert_eq!(instance.inside("box", "ls -A / | grep -c dockerenv; ls /bin/sh").text(), "0\n/bin/sh\n");
+    assert_eq!(instance.docker(&["ps", "-aq"]).ok(), "", "the container it was made of is gone");
 }

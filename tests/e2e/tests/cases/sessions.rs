@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("sessions::a_folder_is_no_stream_and_a_terminal_is_not_read_inside", borders),
         Case::new("sessions::hundreds_at_once", hundreds),
         Case::new("sessions::sessions_outlive_the_service", service_dies),
+        Case::new("sessions::questions_do_not_fail_over_a_service_that_dies", questions),
     ]
 }
 
@@ -252,6 +253,19 @@ fn borders() {
     let script = instance().identity().tool(std::path::Path::new("script"));
     let said = script.args(["-qec", &line, "/dev/null"]).input("x\n").run().text();
     assert!(said.contains("code 1"), "the terminal is read inside: {said}");
+    // Input from a terminal, output to a pipe: what is typed goes in, the terminal does not.
+    let look = "readlink /proc/self/fd/0; test -t 0; echo code $?; test -t 2; echo code $?; cat";
+    let line = format!("{wsl} -d two --cd / -e sh -c \"{}\" | cat", look.replace('$', "\\$"));
+    let typed = "(sleep 1; echo a line; sleep 1; printf '\\004'; sleep 1)";
+    let said = shell(&format!("{typed} | script -qec '{line}' /dev/null")).text().replace('\r', "");
+    assert!(said.contains("pipe:[") && said.contains("code 1\ncode 0\n"), "{said}");
+    // Once by the terminal's echo and once by `cat`.
+    assert_eq!(said.matches("a line\n").count(), 2, "{said}");
+    // A job in the background takes nothing that is typed, and is not stopped for it.
+    let job = format!("set -m; {wsl} -d two --cd / -e cat >/dev/null & read x; echo got $x; kill %1");
+    let script = instance().identity().tool(std::path::Path::new("script"));
+    let typed = script.args(["-qec", &job, "/dev/null"]).input("for the shell\n").run().text();
+    assert!(typed.contains("got for the shell"), "{typed}");
 }
 
 fn hundreds() {
@@ -285,4 +299,20 @@ fn service_dies() {
     let output = job.finish_within(Duration::from_mins(2));
     output.expect(4).says("done");
     assert_eq!(instance.state_of("d"), "Running");
+}
+
+/// Right after a `kill -9` the socket may still be there, and so may the process be for a moment.
+fn questions() {
+    let instance = Instance::new();
+    instance.import("d", &roots::small(), 2);
+    for words in
+        [&["-l", "-v"][..], &["--status"], &["-l", "-q"], &["--set-default", "d"], &["--terminate", "d"]]
+    {
+        for _ in 0..5 {
+            instance.inside("d", "true").ok();
+            // Not waited for.
+            processes::Process::find(instance.service().pid).expect("it runs").kill();
+            instance.wsl(words).expect(0);
+        }
+    }
 }

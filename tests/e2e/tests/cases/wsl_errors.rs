@@ -118,7 +118,12 @@ const ROWS: &[(&str, &[&str], &str, &str)] = &[
         "currently in use",
         "Wsl/Service/WSL_E_DISTRO_NOT_STOPPED",
     ),
-    ("N29", &["--import", "TWO", "$T/new", "$T/small.tar"], "", "ERROR_ALREADY_EXISTS"),
+    (
+        "N29",
+        &["--import", "TWO", "$T/new", "$T/small.tar"],
+        "A distribution with the supplied name already exists.\n",
+        "ERROR_ALREADY_EXISTS",
+    ),
     ("Q26", &["--set-version", "two"], "", "Wsl/ERROR_VERSION_PARSE_ERROR"),
     ("Q25", &["--set-default-version", "2abc"], "", "Wsl/ERROR_VERSION_PARSE_ERROR"),
     ("Q28", &["-d", "two", "-d", "one"], "The distribution name has already been set.", ""),

@@ -24,14 +24,14 @@ pub(super) fn import(wsl: &mut Wsl<'_>, options: ImportOptions) -> Result<u8, Ha
     }
     let (file, source) = open(&wsl.caller, &source)?;
     let request = Request::Import { name, location, version, vhd, source };
-    wsl.order(request, &[file.as_fd()])?;
+    wsl.order(&request, &[file.as_fd()])?;
     wsl.say(message::SUCCESS)
 }
 
 /// `--import-in-place`.
 pub(super) fn import_in_place(wsl: &mut Wsl<'_>, name: String, disk: &Path) -> Result<u8, Halt> {
     let disk = wsl.caller.absolute(disk)?;
-    wsl.order(Request::ImportInPlace { name, disk }, &[])?;
+    wsl.order(&Request::ImportInPlace { name, disk }, &[])?;
     wsl.say(message::SUCCESS)
 }
 
@@ -47,12 +47,12 @@ pub(super) fn export(wsl: &mut Wsl<'_>, options: ExportOptions) -> Result<u8, Ha
         }
         wsl.leave_output()?;
         let file = wsl.caller.stdout.try_clone().map_err(|error| of_streams(&error))?;
-        wsl.order(Request::Export { name, format, file: "<stdout>".to_owned() }, &[file.as_fd()])?;
+        wsl.order(&Request::Export { name, format, file: "<stdout>".to_owned() }, &[file.as_fd()])?;
         return Ok(0);
     };
     let target = Target::open(&wsl.caller.on_host(&path)).map_err(|error| of_target(&error, &path))?;
     let request = Request::Export { name, format, file: path.to_string_lossy().into_owned() };
-    wsl.order(request, &[target.as_fd()])?;
+    wsl.order(&request, &[target.as_fd()])?;
     target.keep().map_err(|error| of_target(&error, &path))?;
     wsl.say(message::SUCCESS)
 }

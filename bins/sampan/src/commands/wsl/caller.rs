@@ -3,10 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use sampan_model::session::TerminalSize;
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_sys::process::{Standard, redirect};
@@ -52,30 +51,6 @@ impl Caller {
                 .map_err(|error| io::Error::from(error.errno()))?;
         }
         Ok(())
-    }
-
-    /// The three streams for a session. What stays behind in the distribution keeps its streams: a terminal goes there for
-    /// writing only, or all that is typed here later could be read there. Only input that is to be read from a terminal
-    /// while output goes elsewhere has to be readable.
-    pub(super) fn streams(&self) -> io::Result<[File; 3]> {
-        let write_only = |stream: &File| {
-            if !rustix::termios::isatty(stream) {
-                return stream.try_clone();
-            }
-            let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-            let again =
-                rustix::fs::open(format!("/proc/self/fd/{}", stream.as_raw_fd()), flags, Mode::empty());
-            // A terminal that belongs to somebody else by now can't be opened again.
-            again.map(File::from).or_else(|_| stream.try_clone())
-        };
-        let stdin =
-            if self.terminal().is_some() { write_only(&self.stdin)? } else { self.stdin.try_clone()? };
-        Ok([stdin, write_only(&self.stdout)?, write_only(&self.stderr)?])
-    }
-
-    /// Copies of the three streams, for a request that is made while something is printed.
-    pub(super) fn copies(&self) -> io::Result<[File; 3]> {
-        Ok([self.stdin.try_clone()?, self.stdout.try_clone()?, self.stderr.try_clone()?])
     }
 
     /// The value of a variable.

@@ -2,13 +2,16 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use sampan_model::session::SessionMessage;
 use sampan_model::words::Word;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::service::{Call, Reply, Request};
+use sampan_sys::process::{pidfd_open, wait_exit};
 use sampan_sys::signals::{Signal, block_and_fd, read_signal, unblock};
-use sampan_sys::{SysError, poll, socket};
+use sampan_sys::socket::peer_cred;
+use sampan_sys::{Errno, SysError, poll, socket};
 
 use super::console::Console;
 use super::halt::Halt;
@@ -16,10 +19,15 @@ use super::halt::Halt;
 /// The signals that end a program.
 pub(super) const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::QUIT, Signal::HUP];
 
+/// How long a service that is being killed may take to be gone.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// A request that was sent.
 #[derive(Debug)]
 pub(super) struct Conversation {
     connection: OwnedFd,
+    /// The process that serves.
+    service: Option<OwnedFd>,
     heard: Cell<bool>,
 }
 
@@ -35,8 +43,13 @@ impl Conversation {
         if call.len() > socket::MAX_MESSAGE {
             return Err(Failure::new(Code::InvalidArg).with_message("The command line is too long."));
         }
-        socket::send_message(&connection, &call, fds).map_err(|error| broken(&error))?;
-        Ok(Self { connection, heard: Cell::new(false) })
+        match socket::send_message(&connection, &call, fds) {
+            // The other side is gone, which is heard when it is listened to.
+            Err(error) if matches!(error.errno(), Errno::PIPE | Errno::CONNRESET) => {}
+            sent => sent.map_err(|error| broken(&error))?,
+        }
+        let service = peer(&connection);
+        Ok(Self { connection, service, heard: Cell::new(false) })
     }
 
     /// Whether the service has said anything.
@@ -44,11 +57,17 @@ impl Conversation {
         self.heard.get()
     }
 
+    /// Whether the service, which is not heard any more, is gone too. One that was killed closes its sockets one after the
+    /// other: whoever comes meanwhile may still find one of them open.
+    pub(super) fn outlived_service(&self) -> bool {
+        self.service.as_ref().is_none_or(|service| wait_exit(service, Some(CLOSING)).unwrap_or(true))
+    }
+
     /// Waits for the next reply, with its descriptor if it has one; none: the other side is gone.
     pub(super) fn next(&self) -> Result<Option<(Reply, Option<OwnedFd>)>, Failure> {
         let message = match socket::recv_message(&self.connection) {
             // Closed with something of ours unread: gone all the same.
-            Err(error) if error.errno() == sampan_sys::Errno::CONNRESET => None,
+            Err(error) if error.errno() == Errno::CONNRESET => None,
             other => other.map_err(|error| broken(&error))?,
         };
         let Some(message) = message else { return Ok(None) };
@@ -66,14 +85,15 @@ impl Conversation {
             && socket::send_message(&self.connection, &message, &[]).is_ok()
     }
 
-    /// Shows replies until the last one, which it gives. A signal that would end the program ends the conversation.
-    pub(super) fn finish(&self, console: &mut Console) -> Result<Reply, Halt> {
+    /// Shows replies until the last one, which it gives; none: the other side was gone before. A signal that would end the
+    /// program ends the conversation.
+    pub(super) fn finish(&self, console: &mut Console) -> Result<Option<Reply>, Halt> {
         let signals = Signals::block(&ENDING)?;
         loop {
             if signals.wait_for(self)? {
-                let (reply, _) = self.next()?.ok_or_else(unfinished)?;
+                let Some((reply, _)) = self.next()? else { return Ok(None) };
                 if let Some(last) = show(reply, console)? {
-                    return Ok(last);
+                    return Ok(Some(last));
                 }
             } else if let Some(signal) = signals.take()? {
                 console.note("wsl: The service finishes what it has begun; 'wsl --list --verbose' shows it.");
@@ -87,6 +107,27 @@ impl AsFd for Conversation {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
     }
+}
+
+/// The process that serves a connection.
+pub(super) fn peer(connection: &OwnedFd) -> Option<OwnedFd> {
+    pidfd_open(peer_cred(connection).ok()?.pid).ok()
+}
+
+/// Whether a request that may have been carried out already can be made once more: it only asks, or it asks for a state
+/// and not for a step.
+pub(super) fn is_repeatable(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::List
+            | Request::Status
+            | Request::Online
+            | Request::SetDefault { .. }
+            | Request::SetDefaultVersion { .. }
+            | Request::SetPrivileged { .. }
+            | Request::Terminate { .. }
+            | Request::Shutdown { .. }
+    )
 }
 
 /// Shows a reply that is no last one; a last one is given back, as the failure that it says if it is one.
@@ -151,7 +192,8 @@ pub(super) fn unexpected() -> Failure {
         .hint("`sampan` and `sampand` must be of the same version")
 }
 
-fn unfinished() -> Failure {
+/// The service died over a request that may have been begun.
+pub(super) fn unfinished() -> Failure {
     service(Code::Unexpected, "The service ended before the work was done.")
         .hint("see `sampan logs --unit sampand`, then try again")
 }

@@ -33,7 +33,7 @@ pub(super) fn run(wsl: &mut Wsl<'_>, options: InstallOptions) -> Result<u8, Halt
     install.from_file = from_file;
     let request = Request::Install(Box::new(install));
     let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
-    let name = wsl.order(request, &fds)?.ok_or_else(unexpected)?;
+    let name = wsl.order(&request, &fds)?.ok_or_else(unexpected)?;
     drop(file);
     wsl.console.print(&message::installed(&name))?;
     if options.no_launch {

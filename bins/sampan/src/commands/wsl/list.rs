@@ -23,7 +23,7 @@ pub(super) fn list(wsl: &mut Wsl<'_>, options: ListOptions) -> Result<u8, Halt> 
 
 /// `--list --online`.
 pub(super) fn online(wsl: &mut Wsl<'_>) -> Result<u8, Halt> {
-    match wsl.ask(Request::Online, &[])? {
+    match wsl.ask(&Request::Online, &[])? {
         Reply::Online { rows } => wsl.say(&list::online(&rows)),
         _ => Err(unexpected().into()),
     }
@@ -31,7 +31,7 @@ pub(super) fn online(wsl: &mut Wsl<'_>) -> Result<u8, Halt> {
 
 /// `--status`.
 pub(super) fn status(wsl: &mut Wsl<'_>) -> Result<u8, Halt> {
-    match question(wsl, Request::Status, Question::Status)? {
+    match question(wsl, &Request::Status, Question::Status)? {
         Reply::Status { default, version } => wsl.say(&message::status(default.as_deref(), version)),
         _ => Err(unexpected().into()),
     }
@@ -39,7 +39,7 @@ pub(super) fn status(wsl: &mut Wsl<'_>) -> Result<u8, Halt> {
 
 /// All distributions.
 pub(super) fn rows(wsl: &mut Wsl<'_>) -> Result<Vec<Row>, Halt> {
-    let Reply::Distributions { distributions } = question(wsl, Request::List, Question::List)? else {
+    let Reply::Distributions { distributions } = question(wsl, &Request::List, Question::List)? else {
         return Err(unexpected().into());
     };
     let row = |d: sampan_model::api::Distribution| Row {
@@ -52,9 +52,9 @@ pub(super) fn rows(wsl: &mut Wsl<'_>) -> Result<Vec<Row>, Halt> {
 }
 
 /// Asks the service if it runs, and its program if not.
-fn question(wsl: &mut Wsl<'_>, request: Request, offline: Question) -> Result<Reply, Halt> {
-    match wsl.reach.find()? {
-        Some(connection) => wsl.converse(connection, request, &[]),
+fn question(wsl: &mut Wsl<'_>, request: &Request, offline: Question) -> Result<Reply, Halt> {
+    match wsl.ask_whom(|reach| reach.find(), request, &[])? {
+        Some(last) => Ok(last),
         None => Ok(wsl.reach.offline(offline)?),
     }
 }

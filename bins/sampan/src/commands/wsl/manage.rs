@@ -1,5 +1,6 @@
 //! Changing distributions and disks that are there.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -9,12 +10,13 @@ use sampan_model::wsl::args::ManageAction;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::message;
 use sampan_model::wsl::service::{Manage, Mount, Reply, Request};
-use sampan_sys::process::{pidfd_open, wait_exit};
-use sampan_sys::socket::peer_cred;
+use sampan_sys::process::wait_exit;
 
 use super::caller::Caller;
-use super::conversation::unexpected;
+use super::conversation::{peer, unexpected};
 use super::halt::{Halt, of_streams};
+use super::reach::Reach;
+use super::streams::Streams;
 use super::{Wsl, done, list};
 
 /// `--set-default-version`.
@@ -22,7 +24,7 @@ pub(super) fn set_default_version(wsl: &mut Wsl<'_>, version: u8) -> Result<u8, 
     if version == 2 {
         wsl.console.print(message::CONVERSION_INFO)?;
     }
-    wsl.order(Request::SetDefaultVersion { version }, &[])?;
+    wsl.order(&Request::SetDefaultVersion { version }, &[])?;
     wsl.say(message::SUCCESS)
 }
 
@@ -31,15 +33,16 @@ pub(super) fn set_version(wsl: &mut Wsl<'_>, name: String, version: u8) -> Resul
     if version == 2 {
         wsl.console.print(message::CONVERSION_INFO)?;
     }
-    wsl.order(Request::SetVersion { name, version }, &[])?;
+    wsl.order(&Request::SetVersion { name, version }, &[])?;
     wsl.say(message::SUCCESS)
 }
 
 /// `--terminate`. What does not run is terminated as it is; only that there is such a distribution matters then.
-pub(super) fn terminate(wsl: &mut Wsl<'_>, name: String) -> Result<u8, Halt> {
-    if let Some(connection) = whoever_runs(wsl)? {
-        done(wsl.converse(connection, Request::Terminate { name }, &[])?)?;
-    } else if !list::rows(wsl)?.iter().any(|row| row.name.eq_ignore_ascii_case(&name)) {
+pub(super) fn terminate(wsl: &mut Wsl<'_>, name: &str) -> Result<u8, Halt> {
+    let request = Request::Terminate { name: name.to_owned() };
+    if let Some(last) = wsl.ask_whom(whoever_runs, &request, &[])? {
+        done(last)?;
+    } else if !list::rows(wsl)?.iter().any(|row| row.name.eq_ignore_ascii_case(name)) {
         return Err(Failure::new(Code::DistroNotFound).in_context(Context::Service).into());
     }
     wsl.say(message::SUCCESS)
@@ -47,11 +50,16 @@ pub(super) fn terminate(wsl: &mut Wsl<'_>, name: String) -> Result<u8, Halt> {
 
 /// `--shutdown`, which says nothing.
 pub(super) fn shutdown(wsl: &mut Wsl<'_>, force: bool) -> Result<u8, Halt> {
-    if let Some(connection) = whoever_runs(wsl)? {
-        let service = peer(&connection);
-        done(wsl.converse(connection, Request::Shutdown { force }, &[])?)?;
+    let service = Cell::new(None);
+    let found = |reach: &dyn Reach| {
+        let connection = whoever_runs(reach)?;
+        service.set(connection.as_ref().and_then(peer));
+        Ok(connection)
+    };
+    if let Some(last) = wsl.ask_whom(found, &Request::Shutdown { force }, &[])? {
+        done(last)?;
         // The service ends too. What is typed next must not meet it on its way out.
-        if let Some(service) = service {
+        if let Some(service) = service.take() {
             let _ = wait_exit(&service, Some(LAST_STEPS));
         }
     }
@@ -61,14 +69,9 @@ pub(super) fn shutdown(wsl: &mut Wsl<'_>, force: bool) -> Result<u8, Halt> {
 /// How long a service that has said its last word may take to be gone.
 const LAST_STEPS: Duration = Duration::from_secs(20);
 
-/// The process that serves a connection.
-fn peer(connection: &OwnedFd) -> Option<OwnedFd> {
-    pidfd_open(peer_cred(connection).ok()?.pid).ok()
-}
-
 /// `--unregister`.
 pub(super) fn unregister(wsl: &mut Wsl<'_>, name: String, force: bool) -> Result<u8, Halt> {
-    wsl.order(Request::Unregister { name, force }, &[])?;
+    wsl.order(&Request::Unregister { name, force }, &[])?;
     wsl.say(message::SUCCESS)
 }
 
@@ -81,12 +84,14 @@ pub(super) fn manage(wsl: &mut Wsl<'_>, name: String, action: ManageAction) -> R
         ManageAction::SetSparse { sparse, .. } => Manage::SetSparse { sparse },
         ManageAction::SetDefaultUser(user) => Manage::SetDefaultUser { user },
     };
-    let streams = wsl.caller.copies().map_err(|error| of_streams(&error))?;
+    let mut streams = Streams::for_errors(&wsl.caller).map_err(|error| of_streams(&error))?;
     let fds = match action {
-        Manage::SetDefaultUser { .. } => streams.iter().map(AsFd::as_fd).collect(),
+        Manage::SetDefaultUser { .. } => streams.handed.iter().map(AsFd::as_fd).collect(),
         _ => Vec::new(),
     };
-    match wsl.ask(Request::Manage { name, action }, &fds)? {
+    let last = wsl.ask(&Request::Manage { name, action }, &fds);
+    streams.relay.show_rest();
+    match last? {
         Reply::Done { .. } => wsl.say(message::SUCCESS),
         // What `id` said of the user is printed already.
         Reply::Ended { end } => Ok(end.code()),
@@ -107,7 +112,7 @@ pub(super) fn mount(wsl: &mut Wsl<'_>, mount: Mount) -> Result<u8, Halt> {
         Err(_) => wsl.caller.absolute(&mount.disk)?,
     };
     let disk = wsl.caller.absolute(&disk)?;
-    wsl.order(Request::Mount(Box::new(Mount { disk, ..mount })), &[])?;
+    wsl.order(&Request::Mount(Box::new(Mount { disk, ..mount })), &[])?;
     if bare { wsl.say(message::SUCCESS) } else { Ok(0) }
 }
 
@@ -118,7 +123,7 @@ pub(super) fn unmount(wsl: &mut Wsl<'_>, disk: Option<PathBuf>) -> Result<u8, Ha
         Some(disk) => Some(wsl.caller.absolute(&real(&wsl.caller, &disk).unwrap_or(disk))?),
         None => None,
     };
-    wsl.order(Request::Unmount { disk }, &[])?;
+    wsl.order(&Request::Unmount { disk }, &[])?;
     wsl.say(message::SUCCESS)
 }
 
@@ -128,9 +133,9 @@ fn real(caller: &Caller, path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The service, also a new one where a dead one left something; none: nothing runs.
-fn whoever_runs(wsl: &Wsl<'_>) -> Result<Option<OwnedFd>, Failure> {
-    match wsl.reach.find()? {
-        None if wsl.reach.left_behind() => wsl.reach.start().map(Some),
+fn whoever_runs(reach: &dyn Reach) -> Result<Option<OwnedFd>, Failure> {
+    match reach.find()? {
+        None if reach.left_behind() => reach.start().map(Some),
         found => Ok(found),
     }
 }

@@ -181,7 +181,7 @@ impl Screen<'_> {
 }
 
 /// Writes all of `bytes`. The description of a terminal is shared: somebody else may have made it non-blocking.
-fn write_all(terminal: &File, mut bytes: &[u8]) -> Result<(), Halt> {
+pub(super) fn write_all(terminal: &File, mut bytes: &[u8]) -> Result<(), Halt> {
     while !bytes.is_empty() {
         match rustix::io::write(terminal, bytes) {
             Ok(length) => bytes = &bytes[length..],

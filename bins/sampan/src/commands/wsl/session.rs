@@ -6,11 +6,13 @@ use std::path::Path;
 use sampan_model::session::{Folder, SessionSpec};
 use sampan_model::wsl::args::RunOptions;
 use sampan_model::wsl::service::{Reply, Request};
+use sampan_sys::signals::Signal;
 
 use super::caller::Caller;
 use super::console::Console;
 use super::conversation::{Conversation, ENDING, Signals, show, unexpected};
 use super::halt::{Halt, by_signal, of_streams};
+use super::streams::{Relay, Streams};
 use super::{FAILURE, Wsl, environment, screen};
 
 /// Runs a session to its end; its exit code.
@@ -22,7 +24,12 @@ pub(super) fn run(wsl: &mut Wsl<'_>, options: RunOptions) -> Result<u8, Halt> {
         // The service knows it.
         default_uid: 0,
         program,
-        folder: starting_folder(folder, &wsl.caller, &mut wsl.console),
+        // The caller's own is not in the system's distribution.
+        folder: if system && folder.is_none() {
+            Folder::Home
+        } else {
+            starting_folder(folder, &wsl.caller, &mut wsl.console)
+        },
         environment: environment::variables(&wsl.caller),
         terminal,
         first_run: false,
@@ -31,19 +38,21 @@ pub(super) fn run(wsl: &mut Wsl<'_>, options: RunOptions) -> Result<u8, Halt> {
     let mut repeated = false;
     loop {
         let (connection, state) = (wsl.reach.start()?, wsl.reach.state());
-        let streams = wsl.caller.streams().map_err(|error| of_streams(&error))?;
-        let fds = [streams[0].as_fd(), streams[1].as_fd(), streams[2].as_fd()];
+        let Streams { handed, relay } = Streams::of(&wsl.caller).map_err(|error| of_streams(&error))?;
+        let fds = [handed[0].as_fd(), handed[1].as_fd(), handed[2].as_fd()];
         let conversation = Conversation::begin(connection, state, request.clone(), &fds)?;
-        drop(streams);
+        drop(handed);
         let ended = if terminal.is_some() {
             with_terminal(&conversation, &wsl.caller, &mut wsl.console)?
         } else {
-            with_streams(&conversation, &mut wsl.caller, &mut wsl.console)?
+            with_streams(&conversation, relay, &mut wsl.caller, &mut wsl.console)?
         };
         match ended {
             Some(code) => return Ok(code),
             // The service died before it did anything with the request: the next one is asked.
-            None if !conversation.was_heard() && !repeated && wsl.reach.find()?.is_none() => repeated = true,
+            None if !conversation.was_heard() && !repeated && conversation.outlived_service() => {
+                repeated = true;
+            }
             None => return Ok(lost(&mut wsl.console)),
         }
     }
@@ -64,25 +73,40 @@ fn starting_folder(folder: Option<Folder>, caller: &Caller, console: &mut Consol
     }
 }
 
-/// The caller's streams are the command's own: there is nothing to do but to pass signals on. None: the other side is
-/// gone.
+/// The caller's streams are the command's own, but for a terminal: what is typed is passed on, and so are signals. None:
+/// the other side is gone.
 fn with_streams(
     conversation: &Conversation,
+    mut relay: Relay,
     caller: &mut Caller,
     console: &mut Console,
 ) -> Result<Option<u8>, Halt> {
-    let signals = Signals::block(&ENDING)?;
+    // A job in the background that reads a terminal is stopped, unless it does not take this signal.
+    let signals = Signals::block(&[ENDING.as_slice(), &[Signal::TTIN]].concat())?;
+    let mut begun = false;
     loop {
+        // Nothing is taken from the terminal for a command that does not begin.
+        let heard = if begun {
+            relay.wait(conversation, &signals).map_err(|errno| of_streams(&errno.into()))?[0]
+        } else {
+            signals.wait_for(conversation)?
+        };
         // What has been said comes first: a command that has ended takes no signals.
-        if signals.wait_for(conversation)? {
-            let Some((reply, _)) = conversation.next()? else { return Ok(None) };
+        if heard {
+            let Some((reply, _)) = conversation.next()? else {
+                relay.show_rest();
+                return Ok(None);
+            };
             if reply == Reply::Begun {
+                begun = true;
                 let let_go = console.leave_output().and_then(|()| caller.let_go());
                 let_go.map_err(|error| of_streams(&error))?;
             } else if let Some(last) = show(reply, console)? {
+                relay.show_rest();
                 return exit_code(&last).map(Some);
             }
         } else if let Some(signal) = signals.take()?
+            && signal != Signal::TTIN.as_raw()
             && !conversation.pass_on(signal)
         {
             return Ok(Some(by_signal(signal)));

@@ -66,6 +66,28 @@ fn what_a_dead_service_left_is_taken_over() {
 }
 
 #[test]
+fn a_question_is_asked_again_when_the_service_died_over_it() {
+    let list = Reply::Distributions { distributions: vec![distribution("a", true)] };
+    let status = Reply::Status { default: Some("a".to_owned()), version: 1 };
+    let done = || Reply::Done { installed: None };
+    for (words, reply, out) in [
+        (&["-l", "-q"][..], list, "a\n"),
+        (&["--status"], status, "Default Distribution: a\nDefault Version: 1\n"),
+        (&["--terminate", "a"], done(), SUCCESS),
+        (&["--set-default", "a"], done(), SUCCESS),
+        (&["--shutdown"], done(), ""),
+    ] {
+        let said = Run::new(words).with(Fake::answering(vec![]).replies(vec![reply]));
+        assert_eq!((said.out.as_str(), said.code, said.heard.len()), (out, 0, 2), "{words:?}");
+    }
+    // What may have been begun is not begun a second time.
+    for words in [&["--unregister", "a"][..], &["--set-version", "a", "1"], &["--manage", "a", "-r", "1TB"]] {
+        let said = Run::new(words).with(Fake::answering(vec![]).replies(vec![done()]));
+        assert_eq!((said.code, said.heard.len()), (255, 1), "{words:?}");
+    }
+}
+
+#[test]
 fn lines_warnings_and_the_end_go_where_they_belong() {
     let replies = || {
         vec![

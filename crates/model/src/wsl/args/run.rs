@@ -1,6 +1,6 @@
 //! Options before the command that is run, up to the first word that is none.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Command, RunOptions, UsageError, shell_line, verbs};
@@ -125,15 +125,11 @@ fn folder(rest: &mut &[OsString]) -> Result<Folder, UsageError> {
     match path.as_bytes() {
         b"" => Err(UsageError::Invalid(Some("--cd needs a folder.".to_owned()))),
         b"~" | b"~/" => Ok(Folder::Home),
-        [b'~', b'/', below @ ..] => Ok(inside(OsStr::from_bytes(below))),
-        [b'/', ..] => Ok(inside(path)),
+        // With its `~`, so that a folder that is not there is told as it was written.
+        [b'/', ..] | [b'~', b'/', ..] => Ok(Folder::Inside { path: Word::from(path.as_os_str()) }),
         // wsl.exe refuses these; here they mean what they mean to every other command.
         _ => Ok(Folder::Host { path: Word::from(path.as_os_str()) }),
     }
-}
-
-fn inside(path: &OsStr) -> Folder {
-    Folder::Inside { path: Word::from(path) }
 }
 
 fn shell_type(text: &str) -> Result<ShellType, UsageError> {

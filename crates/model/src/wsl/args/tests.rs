@@ -110,7 +110,7 @@ fn folders_are_those_of_the_distribution() {
     for (word, folder) in [
         ("~", Folder::Home),
         ("~/", Folder::Home),
-        ("~/src", inside("src")),
+        ("~/src", inside("~/src")),
         ("/etc", inside("/etc")),
         ("relative", Folder::Host { path: "relative".into() }),
         ("~ann", Folder::Host { path: "~ann".into() }),
@@ -187,11 +187,15 @@ fn an_internal_distribution_takes_force() {
         };
         assert_eq!(with(&["-s", "docker-desktop"]), Command::SetDefault { name: name(), force });
         assert_eq!(with(&["--unregister", "docker-desktop"]), Command::Unregister { name: name(), force });
-        assert_eq!(
-            with(&["--set-version", "docker-desktop", "1"]),
-            Command::SetVersion { name: name(), version: 1, force }
-        );
         assert_eq!(with(&["--shutdown"]), Command::Shutdown { force });
+    }
+}
+
+#[test]
+fn force_is_refused_where_nothing_is_forced() {
+    for words in [&["--set-version", "X", "1", "--force"][..], &["--set-version", "--force", "X", "1"]] {
+        let error = parsed(words).unwrap_err();
+        assert!(error.render().starts_with("Invalid command line argument: --force\n"), "{error}");
     }
 }
 

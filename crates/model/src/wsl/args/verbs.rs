@@ -105,11 +105,10 @@ fn set_default_version(words: &[OsString]) -> Result<Command, UsageError> {
 }
 
 fn set_version(words: &[OsString]) -> Result<Command, UsageError> {
-    let found = grammar(&[FORCE], 2).parse(words)?;
+    let found = grammar(&[], 2).parse(words)?;
     Ok(Command::SetVersion {
         name: required(&found, "--set-version")?,
         version: version(found.words().get(1).copied())?,
-        force: found.has("--force"),
     })
 }
 

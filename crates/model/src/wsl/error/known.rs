@@ -6,6 +6,12 @@ use crate::wsl::manifest::{ChecksumError, ManifestError};
 impl Failure {
     /// A new distribution would have the name of another one.
     pub fn name_taken() -> Self {
+        Self::new(Code::AlreadyExists).with_message("A distribution with the supplied name already exists.")
+    }
+
+    /// The name that an image gives itself is that of another distribution. Only an installation has such a name, and an
+    /// option for another one.
+    pub fn own_name_taken() -> Self {
         Self::new(Code::AlreadyExists).with_message(
             "A distribution with the supplied name already exists. Use --name to choose a different name.",
         )

@@ -109,7 +109,7 @@ fn what_is_wrong_with_a_name() {
             .render()
     };
     assert_eq!(
-        registering(Failure::name_taken()),
+        registering(Failure::own_name_taken()),
         "A distribution with the supplied name already exists. Use --name to choose a different name.\n\
          Error code: Wsl/Service/RegisterDistro/ERROR_ALREADY_EXISTS\n"
     );

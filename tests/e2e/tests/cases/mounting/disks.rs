@@ -152,7 +152,7 @@ fn whole() {
         nothing.expect(1).text(),
         format!(
             "The disk was attached but failed to mount: no known file system is on it (if there is one, --type says which).\n\
-             For more details, run 'dmesg' inside WSL2.\nTo detach the disk, run 'wsl --unmount {path}'.\n"
+             For more details, see 'sampan logs --unit sampand', and 'dmesg' on this machine.\nTo detach the disk, run 'wsl --unmount {path}'.\n"
         ),
         "M10"
     );

@@ -61,6 +61,14 @@ fn the_session_begins_where_the_caller_is_or_where_it_says() {
         let said = Run::new(words).with(Fake::answering(ended(End::Exited { code: 0 })));
         assert_eq!((&spec(&said).folder, said.err.as_str()), (&folder, ""), "{words:?}");
     }
+    // What is the host's is not in the system's distribution.
+    for (words, folder) in [
+        (&["--system", "pwd"][..], Folder::Home),
+        (&["--system", "--cd", "/x", "pwd"], Folder::Inside { path: "/x".into() }),
+    ] {
+        let said = Run::new(words).with(Fake::answering(ended(End::Exited { code: 0 })));
+        assert_eq!(spec(&said).folder, folder, "{words:?}");
+    }
     for (words, warned) in [(&["pwd"][..], true), (&["--cd", "below", "pwd"], true), (&["~", "pwd"], false)] {
         let said = Run::new(words).without_folder().with(Fake::answering(ended(End::Exited { code: 0 })));
         assert_eq!(spec(&said).folder, Folder::Home, "{words:?}");
