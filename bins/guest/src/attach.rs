@@ -1,13 +1,15 @@
 //! Images in the hub: attach one (loop device, ext4, mount) and detach it again.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::Context;
 use sampan_model::guest::{Answer, AttachSpec, DetachSpec, ProcessId};
-use sampan_sys::mount;
+use sampan_sys::Errno;
+use sampan_sys::loopdev::{self, LoopDevice};
+use sampan_sys::mount::{self, FsOptions};
 use sampan_sys::namespace::{self, Namespaces};
-use sampan_sys::{Errno, loopdev};
 
 use crate::verb;
 
@@ -40,19 +42,24 @@ pub(crate) fn detach(spec: &DetachSpec) -> anyhow::Result<Answer> {
 }
 
 /// A detached mount of the file system in `image`. `cached`: read it through the host's page cache.
-pub(crate) fn open_image(
-    image: &Path,
-    cached: bool,
-    read_only: bool,
-) -> anyhow::Result<std::os::fd::OwnedFd> {
-    // The loop device clears itself on last close: its descriptor must live until the file system is open.
+pub(crate) fn open_image(image: &Path, cached: bool, read_only: bool) -> anyhow::Result<OwnedFd> {
     let mut device = loopdev::attach(image)?;
     // A device that is in use already is open for reading only, and tuned.
     if cached && device.direct_io {
         // Only faster; a kernel that refuses reads all the same.
         let _ = device.read_through_cache(READ_AHEAD);
     }
-    let tree = mount::new_ext4(&device.path, OPTIONS, read_only)?;
+    open_device(device, OPTIONS, read_only)
+}
+
+/// A detached mount of the file system on `device`.
+pub(crate) fn open_device(
+    device: LoopDevice,
+    options: FsOptions<'_>,
+    read_only: bool,
+) -> anyhow::Result<OwnedFd> {
+    let tree = mount::new_ext4(&device.path, options, read_only)?;
+    // Clears itself on last close: its descriptor must live until the file system is open.
     drop(device);
     Ok(tree)
 }

@@ -9,6 +9,7 @@ mod cgroup;
 mod confinement;
 mod folders;
 mod ids;
+mod image;
 mod names;
 mod outside;
 mod program;
@@ -30,6 +31,7 @@ use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 
 pub(crate) use self::cgroup::allow_disks;
+use self::image::Opening;
 use self::outside::{Hub, Outside};
 use crate::server::{Ready, ServerSpec};
 use crate::verb;
@@ -59,7 +61,11 @@ fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
     if spec.ids.is_some() {
         kinds = kinds | Namespaces::USER;
     }
-    match process::clone_into(kinds)? {
+    let born = match outside.cgroups.birth() {
+        Some(cgroup) => process::clone_into_cgroup(kinds, cgroup),
+        None => process::clone_into(kinds),
+    };
+    match born? {
         Forked::Child => {
             drop((ready, go));
             let Err(error) = become_server(spec, &outside, wait, &tell);
@@ -71,8 +77,9 @@ fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
         }
         Forked::Parent { pid, pidfd } => {
             drop((tell, wait));
-            let started = introduce(spec, &outside, pid, traces).and_then(|answer| {
+            let started = introduce(spec, pid, traces).and_then(|answer| {
                 let ready = last_word(&verb::let_go(go, ready)?, spec)?;
+                outside.opening.as_ref().map_or(Ok(()), Opening::checked)?;
                 Ok(answer(ready.warnings))
             });
             if started.is_err() {
@@ -83,10 +90,9 @@ fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
     }
 }
 
-/// Gives the child its ids, its record and its cgroups; the result makes the answer of the warnings.
+/// Gives the child its ids and its record; the result makes the answer of the warnings.
 fn introduce(
     spec: &BootSpec,
-    outside: &Outside,
     pid: i32,
     traces: &mut Traces,
 ) -> anyhow::Result<impl FnOnce(Vec<String>) -> Answer> {
@@ -99,7 +105,6 @@ fn introduce(
     // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
     traces.files.push(spec.record.clone());
     verb::record(&spec.record, &record)?;
-    outside.cgroups.join(pid)?;
     Ok(move |warnings| Answer::Started { process, warnings })
 }
 
@@ -121,9 +126,10 @@ fn become_server(
     mut wait: PipeReader,
     tell: &PipeWriter,
 ) -> anyhow::Result<Infallible> {
-    // Until the launcher has given it its ids, has recorded it and moved it into its cgroups.
+    // Until the launcher has given it its ids and has recorded it.
     verb::wait_for_go(&mut wait)?;
     drop(wait);
+    outside.cgroups.join()?;
     if spec.ids.is_some() {
         become_root()?;
     }

@@ -16,14 +16,26 @@ use serde::de::DeserializeOwned;
 
 /// Runs a verb that reads a spec and prints an [`Answer`].
 pub(crate) fn answer<T: DeserializeOwned>(run: impl FnOnce(&T) -> anyhow::Result<Answer>) -> ExitCode {
-    let answer = read_spec::<T>()
-        .and_then(|spec| run(&spec))
-        .unwrap_or_else(|error| Answer::Failed { message: chain(&error), busy: is_busy(&error) });
+    let answer = read_spec::<T>().and_then(|spec| run(&spec)).unwrap_or_else(|error| failed(&error));
     let mut line = serde_json::to_string(&answer).expect("an answer is plain data");
     line.push('\n');
     // The asker may be gone; there is nobody left to tell then.
     let written = std::io::stdout().write_all(line.as_bytes());
     ExitCode::from(u8::from(written.is_err()))
+}
+
+/// What is answered when something failed.
+pub(crate) fn failed(error: &anyhow::Error) -> Answer {
+    Answer::Failed { message: chain(error), busy: is_busy(error) }
+}
+
+/// A failure that another process told of.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Told {
+    pub(crate) message: String,
+    /// Whether something still uses the object.
+    pub(crate) busy: bool,
 }
 
 /// The exit code of a verb that has no answer but its status.
@@ -98,9 +110,9 @@ pub(crate) fn open_log(path: &Path) -> anyhow::Result<File> {
     log.with_context(|| format!("cannot open the log {}", path.display()))
 }
 
-/// Writes the record of a process.
+/// Writes the record of a process: for whoever looks while the process lives, which no crash of the machine survives.
 pub(crate) fn record(path: &Path, record: &impl Serialize) -> anyhow::Result<()> {
-    sampan_sys::fs::write_atomic(path, &serde_json::to_vec_pretty(record)?, 0o644)?;
+    sampan_sys::fs::write_whole(path, &serde_json::to_vec_pretty(record)?, 0o644)?;
     Ok(())
 }
 
@@ -122,10 +134,10 @@ fn read_spec<T: DeserializeOwned>() -> anyhow::Result<T> {
 }
 
 fn is_busy(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<SysError>())
-        .any(|error| error.errno() == sampan_sys::Errno::BUSY)
+    error.chain().any(|cause| {
+        cause.downcast_ref::<SysError>().is_some_and(|error| error.errno() == sampan_sys::Errno::BUSY)
+            || cause.downcast_ref::<Told>().is_some_and(|told| told.busy)
+    })
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
 use sampan_model::instance::Instance;
 use sampan_model::network::Subnet;
-use sampan_sys::SysError;
-use sampan_sys::lock;
+use sampan_sys::{SysError, lock, nftables};
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Hub;
@@ -146,12 +145,16 @@ impl Network {
 
     /// Puts back what somebody else took away: our table (`nft flush ruleset`), or a forwarding switch.
     pub(crate) fn mend(&self, instance: &Instance) -> Result<(), NetworkError> {
-        let _turn = lock::netns_lock()?;
         let link = instance.link();
-        let forwarding = forwarding::Plan::recorded(&routes::Host::read()?, &link);
-        let table = instance.nft_table();
-        let known = Tool::new("nft", LIMIT)?.args(["list", "tables"]).output()?;
-        if !known.lines().any(|line| line.split_whitespace().last() == Some(&table)) {
+        let forwarding = forwarding::Plan::parse(&self.forwarding);
+        // The kernel itself is asked: this is on the way of every start, and a program or two take as long as all the rest
+        // of it. When it can't say, the rules are loaded once more, which changes nothing.
+        let is_loaded = || nftables::has_table(&instance.nft_table()).unwrap_or(false);
+        if is_loaded() && forwarding.is_applied(&link) {
+            return Ok(());
+        }
+        let _turn = lock::netns_lock()?;
+        if !is_loaded() {
             load_rules(instance, self.subnet, &forwarding)?;
         }
         forwarding.apply(&link)

@@ -6,7 +6,7 @@ mod reserve;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-pub use atomic::write_atomic;
+pub use atomic::{write_atomic, write_whole};
 pub use reserve::{hold_reserve, write_from_reserve};
 pub use rustix::fs::OFlags;
 use rustix::fs::{FallocateFlags, Mode, ResolveFlags};

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod loopdev;
 pub mod mount;
 pub mod namespace;
+pub mod nftables;
 pub mod poll;
 pub mod process;
 pub mod pty;

@@ -60,7 +60,9 @@ impl LoopDevice {
     /// Its pages are then there twice, above and below the device; for that the ones below outlive the device, and the
     /// next attachment finds them in memory.
     pub fn read_through_cache(&mut self, read_ahead: u32) -> Result<(), SysError> {
-        ioctl::tune(&self.fd, false, read_ahead / 512).on("tune", &self.path)?;
+        ioctl::set_direct(&self.fd, false)
+            .and_then(|()| ioctl::set_read_ahead(&self.fd, read_ahead / 512))
+            .on("tune", &self.path)?;
         self.direct_io = false;
         Ok(())
     }
@@ -68,6 +70,30 @@ impl LoopDevice {
 
 /// Attaches an image, or finds the device it is attached to.
 pub fn attach(image: &Path) -> Result<LoopDevice, LoopError> {
+    attach_reading(image, true)
+}
+
+/// As [`attach`]; a new device goes through the host's page cache until [`bypass_cache`].
+pub fn attach_cached(image: &Path) -> Result<LoopDevice, LoopError> {
+    attach_reading(image, false)
+}
+
+/// From here on the devices of an image cache nothing below themselves. What was written before is on the disk then.
+pub fn bypass_cache(image: &Path) -> Result<(), SysError> {
+    let file = rustix::fs::open(image, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).on("find", image)?;
+    let identity = FileId::of(&file).on("find", image)?;
+    for index in indexes() {
+        let Some((device, _)) = bound_to(index, identity) else { continue };
+        match ioctl::set_direct(&device.fd, true) {
+            // File systems without direct I/O refuse it.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(SysError::new("tune", &device.path, errno)),
+        }
+    }
+    Ok(())
+}
+
+fn attach_reading(image: &Path, direct: bool) -> Result<LoopDevice, LoopError> {
     const WHAT: &str = "attach";
     let file = rustix::fs::open(image, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).on(WHAT, image)?;
     let identity = FileId::of(&file).on(WHAT, image)?;
@@ -91,7 +117,7 @@ pub fn attach(image: &Path) -> Result<LoopDevice, LoopError> {
         }
     }
     // The name is for the eyes of `losetup` only.
-    Ok(attach_locked(&file, image, image.as_os_str().as_bytes(), LO_FLAGS_AUTOCLEAR)?)
+    Ok(attach_locked(&file, image, image.as_os_str().as_bytes(), LO_FLAGS_AUTOCLEAR, direct)?)
 }
 
 /// The devices an image is attached to, recognised by the image's identity, whatever its name was then.
@@ -142,7 +168,13 @@ impl FileId {
     }
 }
 
-fn attach_locked(file: &OwnedFd, image: &Path, name: &[u8], flags: u32) -> Result<LoopDevice, SysError> {
+fn attach_locked(
+    file: &OwnedFd,
+    image: &Path,
+    name: &[u8],
+    flags: u32,
+    direct: bool,
+) -> Result<LoopDevice, SysError> {
     const WHAT: &str = "attach";
     let control = rustix::fs::open("/dev/loop-control", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .on("open", "/dev/loop-control")?;
@@ -150,9 +182,9 @@ fn attach_locked(file: &OwnedFd, image: &Path, name: &[u8], flags: u32) -> Resul
     for _ in 0..ATTEMPTS {
         let index = free_index(&control).on("find a free loop device for", image)?;
         let (path, fd) = open_node(index, OFlags::RDWR)?;
-        let configured = match configure(&fd, file, name, flags, true) {
+        let configured = match configure(&fd, file, name, flags, direct) {
             // File systems without direct I/O refuse it, on some kernels by failing.
-            Err(Errno::INVAL) => configure(&fd, file, name, flags, false),
+            Err(Errno::INVAL) if direct => configure(&fd, file, name, flags, false),
             other => other,
         };
         match configured {

@@ -12,7 +12,7 @@ mod record;
 pub use attributes::{
     is_single_threaded, reset_signals, set_child_subreaper, set_death_signal, set_name, set_session,
 };
-pub use clone::{Forked, clone_into, fork_plain};
+pub use clone::{Forked, clone_into, clone_into_cgroup, fork_plain};
 pub use command::in_new_session;
 pub use descriptors::{Standard, clear_cloexec, close_fds_from, drop_stdio_to_null, redirect, set_cloexec};
 pub use exec::{exec, exec_fd};

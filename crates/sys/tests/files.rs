@@ -11,7 +11,9 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use sampan_sys::fs::{allocated_bytes, free_space, open_in_root, punch_hole_supported, write_atomic};
+use sampan_sys::fs::{
+    allocated_bytes, free_space, open_in_root, punch_hole_supported, write_atomic, write_whole,
+};
 use sampan_sys::inotify::Watch;
 use sampan_sys::lock::FileLock;
 use sampan_sys::socket::{self, SocketKind, bind_unix_listener};
@@ -38,6 +40,18 @@ fn atomic_write_replaces_whole_files() {
         (b"two, longer".as_slice(), 0o644)
     );
     assert_eq!(names(folder.path()), ["settings.json"]);
+}
+
+#[test]
+fn whole_write_replaces_whole_files() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("record.json");
+    for (content, mode) in [("one, longer", 0o600), ("two", 0o644)] {
+        write_whole(&path, content.as_bytes(), mode).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap().as_slice(), mode_of(&path)), (content.as_bytes(), mode));
+    }
+    assert!(write_whole(Path::new("/"), b"x", 0o600).is_err());
+    assert_eq!(names(folder.path()), ["record.json"]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ("pid_namespace_has_a_first_process", pid_namespace_has_a_first_process),
         ("several_threads_refuse_to_clone", several_threads_refuse_to_clone),
         ("cgroup_namespace_is_refused", cgroup_namespace_is_refused),
+        ("a_child_is_born_in_a_cgroup", a_child_is_born_in_a_cgroup),
         ("record_forgets_the_dead", record_forgets_the_dead),
         ("signal_reaches_a_pidfd", signal_reaches_a_pidfd),
         ("exec_passes_arguments_and_environment", exec_passes_arguments_and_environment),
@@ -78,6 +79,32 @@ fn several_threads_refuse_to_clone() {
 fn cgroup_namespace_is_refused() {
     let error = process::clone_into(Namespaces::MOUNT | Namespaces::CGROUP).expect_err("cgroup");
     assert_eq!(error.errno(), Errno::INVAL);
+}
+
+fn a_child_is_born_in_a_cgroup() {
+    let table = sampan_sys::mount::mountinfo(None).expect("table");
+    let Some(unified) = table.iter().find(|entry| entry.fstype == "cgroup2").filter(|_| is_root()) else {
+        return;
+    };
+    let name = format!("sampan-birth-{}", std::process::id());
+    let path = unified.mount_point.join(&name);
+    std::fs::create_dir(&path).expect("cgroup");
+    let cgroup = File::open(&path).expect("open");
+    let of_child = match process::clone_into_cgroup(Namespaces::UTS, cgroup.as_fd()) {
+        Ok(Forked::Child) => {
+            let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+            process::exit_now(i32::from(!own.lines().any(|line| line.ends_with(&name))))
+        }
+        Ok(Forked::Parent { pid, pidfd }) => {
+            process::wait_exit(&pidfd, Some(Duration::from_secs(10))).map(|_| (pid, process::reap()))
+        }
+        Err(error) => Err(error),
+    };
+    std::fs::remove_dir(&path).expect("nobody is left in it");
+    let (pid, ended) = of_child.expect("clone");
+    assert_eq!(ended, [(pid, ExitKind::Exited(0))]);
+    let error = process::clone_into_cgroup(Namespaces::NONE, File::open("/").expect("root").as_fd());
+    assert_eq!(error.expect_err("no cgroup").errno(), Errno::BADF);
 }
 
 fn record_forgets_the_dead() {

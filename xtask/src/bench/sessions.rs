@@ -33,6 +33,10 @@ pub(super) fn run(
     import_and_export(ours, &archive, &folder, runs.min(5))?;
 
     println!("bench: `true` in a distribution, {MANY} runs each (stopped: {runs}), alternating");
+    println!(
+        "  running: `wsl -d NAME -e true`, `docker exec`, chroot; stopped: the same `wsl` after `wsl --terminate`, which is \
+         not counted, against `systemd-nspawn -D` of a folder with the same files; the service runs, files were read before"
+    );
     ours.sampan(&["start"])?;
     let archive = archive.display().to_string();
     ours.wsl(&["--import", NAME, &folder.join("d").display().to_string(), &archive])?;

@@ -1,6 +1,8 @@
 //! The cgroups of a distribution: handed over to it, and which devices may be opened in them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,6 @@ use sampan_model::guest::{BlockDevice, DistroCgroup, IdRange};
 use sampan_sys::device::{self, DeviceRule};
 use sampan_sys::mount;
 
-use crate::cgroup::Joining;
 use crate::filesystems::QUIET;
 
 /// Where a distribution sees its own cgroup.
@@ -42,7 +43,7 @@ pub(super) fn prepare(
     cgroup: &DistroCgroup,
     ids: Option<IdRange>,
     warnings: &mut Vec<String>,
-) -> anyhow::Result<Joining> {
+) -> anyhow::Result<Place> {
     let DistroCgroup { unified, others } = cgroup;
     if let Err(error) = limit_devices(cgroup) {
         warnings.push(format!("access to devices cannot be limited: {}", crate::verb::chain(&error)));
@@ -55,7 +56,47 @@ pub(super) fn prepare(
                 .push("this machine has no unified cgroup hierarchy: there are no cgroups inside".to_owned());
         }
     }
-    Joining::open(unified.iter().chain(others).map(PathBuf::as_path))
+    Place::open(unified.as_deref(), others)
+}
+
+/// The inner cgroup, opened by the host's paths.
+///
+/// To move another process the kernel first waits until no thread of the machine is at its birth or end, which takes
+/// 10 ms and more. So nobody is moved: PID 1 is born in the cgroup of the unified hierarchy, and joins the others as the
+/// one thread it is.
+pub(super) struct Place {
+    unified: Option<File>,
+    /// The file `tasks` of each hierarchy of version 1.
+    tasks: Vec<(PathBuf, File)>,
+}
+
+impl Place {
+    fn open(unified: Option<&Path>, others: &[PathBuf]) -> anyhow::Result<Self> {
+        let cannot = |path: &Path| format!("cannot open {}", path.display());
+        let open = |folder: &PathBuf| {
+            let tasks = folder.join("tasks");
+            let file = File::options().write(true).open(&tasks).with_context(|| cannot(&tasks))?;
+            Ok((tasks, file))
+        };
+        Ok(Self {
+            unified: unified.map(|folder| File::open(folder).with_context(|| cannot(folder))).transpose()?,
+            tasks: others.iter().map(open).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// The cgroup to be born in.
+    pub(super) fn birth(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Moves the calling process, which has one thread, into the rest.
+    pub(super) fn join(&self) -> anyhow::Result<()> {
+        for (path, file) in &self.tasks {
+            let mut file = file;
+            file.write_all(b"0").with_context(|| format!("cannot join the cgroup {}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Mounts the view: what is at its root is the distribution's own cgroup.

@@ -13,11 +13,12 @@ use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::socket::{SocketKind, bind_unix_listener};
 
 use super::Traces;
+use super::cgroup::{self, Place};
 use super::ids::{Shift, Shifted};
-use super::{cgroup, program};
-use crate::cgroup::Joining;
+use super::image::Opening;
+use super::program;
 use crate::filesystems::{host_devices, host_folder};
-use crate::{attach, hub, verb};
+use crate::{hub, verb};
 
 /// Devices that are there when the host has them, and that a user namespace makes harmless.
 const HOST_DEVICES: &[&str] = &["fuse", "net/tun"];
@@ -40,9 +41,11 @@ pub(super) struct Outside {
     pub(super) program: OwnedFd,
     /// What becomes PID 1: see [`program::unreadable`].
     pub(super) server: OwnedFd,
-    pub(super) cgroups: Joining,
+    pub(super) cgroups: Place,
     pub(super) control: OwnedFd,
     pub(super) log: File,
+    /// Of a disk that this start mounted.
+    pub(super) opening: Option<Opening>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -51,28 +54,19 @@ impl Outside {
     pub(super) fn prepare(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         let log = verb::open_log(&spec.log)?;
+        let disk = match &spec.root {
+            BootRoot::Image { hub, image, at, read_only } => {
+                let hub = Hub::open(hub)?;
+                let is_there = hub.visit(|| Ok(mount::is_mount_point(at)?))?;
+                // Begun first and taken last: it takes the longest.
+                let opening = (!is_there).then(|| Opening::begin(image, *read_only)).transpose()?;
+                Some((hub, opening))
+            }
+            BootRoot::Folder { .. } => None,
+        };
         let shift = spec.ids.map(Shift::new).transpose()?;
         let cgroups = cgroup::prepare(&spec.cgroup, spec.ids, &mut warnings)?;
-        let (hub, root) = match &spec.root {
-            BootRoot::Image { hub: process, image, at, read_only } => {
-                let hub = Hub::open(process)?;
-                if hub.attach(image, at, *read_only)? {
-                    traces.attached = Some((process.clone(), at.clone()));
-                }
-                let root = hub.visit(|| Ok(mount::open_tree(at, false)?))?;
-                if *read_only {
-                    mount::set_tree_attributes(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-                }
-                (Some(hub), root)
-            }
-            BootRoot::Folder { path } => (None, mount::open_tree(path, false)?),
-        };
-        // pivot_root refuses shared mounts.
-        mount::set_tree_propagation(&root, Propagation::Private, false)?;
-        if let Some(shift) = &shift {
-            shift.root(&root, &spec.name)?;
-        }
-        let wsl = hub.as_ref().map(|hub| shared_wsl(hub, shift.as_ref())).transpose()?;
+        let wsl = disk.as_ref().map(|(hub, _)| shared_wsl(hub, shift.as_ref())).transpose()?;
         let mut folders = spec.folders.clone();
         // The outer before the inner, which it would cover.
         folders.sort_by(|one, other| one.from.cmp(&other.from));
@@ -86,12 +80,34 @@ impl Outside {
         fs::create_dir_all(run).with_context(|| format!("cannot make {}", run.display()))?;
         let control = bind_unix_listener(&spec.control, SocketKind::SeqPacket, 0o600, None)?;
         traces.files.push(spec.control.clone());
+        let (hub, opening) = disk.unzip();
+        let opening = opening.flatten();
+        let root = match (&spec.root, &hub) {
+            (BootRoot::Image { hub: process, at, read_only, .. }, Some(hub)) => {
+                if let Some(opening) = &opening {
+                    hub.attach(&opening.tree()?, at)?;
+                    traces.attached = Some((process.clone(), at.clone()));
+                }
+                let root = hub.visit(|| Ok(mount::open_tree(at, false)?))?;
+                if *read_only {
+                    mount::set_tree_attributes(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+                }
+                root
+            }
+            (BootRoot::Folder { path }, _) => mount::open_tree(path, false)?,
+            (BootRoot::Image { .. }, None) => unreachable!("the hub of an image was opened first"),
+        };
+        // pivot_root refuses shared mounts.
+        mount::set_tree_propagation(&root, Propagation::Private, false)?;
+        if let Some(shift) = &shift {
+            shift.root(&root, &spec.name)?;
+        }
         if let Some(hub) = &hub {
             // A sysfs shows the network namespace of the process that mounts it, and the child can't enter this one.
             namespace::enter(&hub.pidfd, Namespaces::NET)?;
         }
         let sys = mount::new_virtual("sysfs", &[], SYS)?;
-        Ok(Self { root, wsl, folders, dev, sys, program, server, cgroups, control, log, warnings })
+        Ok(Self { root, wsl, folders, dev, sys, program, server, cgroups, control, log, opening, warnings })
     }
 }
 
@@ -117,16 +133,11 @@ impl Hub {
         result
     }
 
-    /// Mounts the image in the hub unless it is there; whether it was not.
-    fn attach(&self, image: &Path, at: &Path, read_only: bool) -> anyhow::Result<bool> {
-        if self.visit(|| Ok(mount::is_mount_point(at)?))? {
-            return Ok(false);
-        }
-        let tree = attach::open_image(image, false, read_only)?;
+    /// Attaches a detached mount in the hub.
+    fn attach(&self, tree: &OwnedFd, at: &Path) -> anyhow::Result<()> {
         self.visit(|| {
             fs::create_dir_all(at).with_context(|| format!("cannot make {} in the hub", at.display()))?;
-            mount::attach(&tree, at)?;
-            Ok(true)
+            Ok(mount::attach(tree, at)?)
         })
     }
 }

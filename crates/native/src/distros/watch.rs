@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use sampan_backend::Error;
 use sampan_model::distro::{Guid, is_internal};
 use sampan_model::registry::Entry;
 use sampan_model::wsl::error::{Code, Failure};
-use sampan_sys::{loopdev, process};
+use sampan_sys::{SysError, loopdev, process};
 
 use super::Distros;
 use super::failure::failure;
@@ -24,6 +25,9 @@ pub(super) const END: Duration = Duration::from_secs(10);
 
 /// The kernel frees a loop device a moment after the last unmount.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
+
+/// After this long what a start reads has been read.
+const SETTLED: Duration = Duration::from_secs(10);
 
 impl Native {
     /// Ends a user's distribution, in order within `limit`, then by force, and clears up after it.
@@ -52,6 +56,17 @@ impl Native {
     pub(crate) fn has_traces_of(&self, guid: &Guid) -> Result<bool, Error> {
         let cgroups = || cgroup::Host::detect()?.users(&self.instance.cgroup());
         Ok(self.instance.distro_run(guid).exists() || cgroups()?.contains(guid))
+    }
+
+    /// Waits for its end. What it reads in its first moments goes through the host's cache, where the next start finds it;
+    /// from then on it is cached once, and counted to the distribution.
+    fn attend(&self, running: &Running, pidfd: &OwnedFd) -> Result<(), SysError> {
+        if !process::wait_exit(pidfd, Some(SETTLED))? {
+            // Of version 1, or on a file system that can't: all stays as it is, which is only slower.
+            let _ = loopdev::bypass_cache(&self.image_of(running.guid()));
+            process::wait_exit(pidfd, None)?;
+        }
+        Ok(())
     }
 
     fn image_of(&self, guid: &Guid) -> std::path::PathBuf {
@@ -115,7 +130,7 @@ pub(super) fn watch(native: &Arc<Native>, running: Running) {
     // Without a thread the next start clears up.
     let _ = thread.spawn(move || {
         if let Ok(Some(pidfd)) = running.open()
-            && process::wait_exit(&pidfd, None).is_err()
+            && native.attend(&running, &pidfd).is_err()
         {
             return;
         }

@@ -58,12 +58,6 @@ impl Plan {
         mine.map(|(uplink, _)| uplink.as_str()).collect()
     }
 
-    /// What `link` was set up with.
-    pub(super) fn recorded(host: &Host, link: &str) -> Self {
-        let own = host.siblings.iter().find(|(name, _)| name == link);
-        own.map_or(Self(Vec::new()), |(_, alias)| Self::parse(alias))
-    }
-
     /// The text for the link's alias.
     pub(super) fn alias(&self) -> String {
         let entries = self.0.iter().map(|(uplink, was)| format!(" {uplink}={}", u8::from(*was)));
@@ -75,13 +69,23 @@ impl Plan {
         self.0.iter().filter(|(_, was)| !was).map(|(uplink, _)| uplink.as_str()).collect()
     }
 
+    /// Whether nothing is to be done by [`Plan::apply`].
+    pub(super) fn is_applied(&self, link: &str) -> bool {
+        self.switches(link).all(|name| is_on(name) != Some(false))
+    }
+
     pub(super) fn apply(&self, link: &str) -> Result<(), NetworkError> {
-        for uplink in self.0.iter().map(|(uplink, _)| uplink.as_str()).chain([link]) {
-            if !is_on(uplink).unwrap_or(false) {
-                switch(uplink, true)?;
+        for name in self.switches(link) {
+            // One that is gone (a USB adapter) forwards nothing.
+            if is_on(name) == Some(false) {
+                switch(name, true)?;
             }
         }
         Ok(())
+    }
+
+    fn switches<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(uplink, _)| uplink.as_str()).chain([link])
     }
 }
 

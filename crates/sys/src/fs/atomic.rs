@@ -12,12 +12,16 @@ use crate::error::{Context, Result, SysError};
 /// Writes the whole file: afterwards, and after a crash at any time, `path` has the old contents or the new,
 /// with exactly the rights `mode`.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    const WHAT: &str = "write";
-    let temp = TempFile::new(path, mode)?;
-    write_all(&temp, bytes, path)?;
-    rustix::fs::fsync(&temp).on(WHAT, path)?;
+    let temp = TempFile::written(path, bytes, mode)?;
+    rustix::fs::fsync(&temp).on("write", path)?;
     temp.rename_to(path)?;
     sync_folder(path)
+}
+
+/// As [`write_atomic`] for whoever reads it while this machine runs: nobody sees it half written, whatever process dies.
+/// After a crash of the machine it may be empty, so it is for what means nothing then, and does not wait for the disk.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    TempFile::written(path, bytes, mode)?.rename_to(path)
 }
 
 /// Writes all of it into `file`, which is to become `path`.
@@ -65,6 +69,12 @@ impl TempFile {
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).on("set the access rights of", target)?;
             return Ok(file);
         }
+    }
+
+    fn written(target: &Path, bytes: &[u8], mode: u32) -> Result<Self> {
+        let temp = Self::new(target, mode)?;
+        write_all(&temp, bytes, target)?;
+        Ok(temp)
     }
 
     fn rename_to(mut self, target: &Path) -> Result<()> {

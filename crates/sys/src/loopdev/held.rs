@@ -45,7 +45,7 @@ pub fn hold(image: &Path, owner: &str) -> std::result::Result<Held, LoopError> {
         }
         pause();
     }
-    let device = attach_locked(&file, image, owner.as_bytes(), LO_FLAGS_PARTSCAN)?;
+    let device = attach_locked(&file, image, owner.as_bytes(), LO_FLAGS_PARTSCAN, true)?;
     Ok(Held { path: device.path, index: device.index, file: id })
 }
 

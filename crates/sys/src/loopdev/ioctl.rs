@@ -122,16 +122,18 @@ pub(super) fn configure(
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Switches direct I/O, and sets how far ahead is read, in sectors of 512 bytes.
-pub(super) fn tune(device: &OwnedFd, direct: bool, read_ahead: u32) -> Result<(), Errno> {
-    // SAFETY: both requests take a number and touch no memory of this process.
-    let results = unsafe {
-        [
-            libc::ioctl(device.as_raw_fd(), LOOP_SET_DIRECT_IO, libc::c_ulong::from(direct)),
-            libc::ioctl(device.as_raw_fd(), BLKRASET, libc::c_ulong::from(read_ahead)),
-        ]
-    };
-    if results == [0, 0] { Ok(()) } else { Err(last_errno()) }
+/// Switches direct I/O.
+pub(super) fn set_direct(device: &OwnedFd, direct: bool) -> Result<(), Errno> {
+    // SAFETY: this request takes a number and touches no memory of this process.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_DIRECT_IO, libc::c_ulong::from(direct)) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Sets how far ahead is read, in sectors of 512 bytes.
+pub(super) fn set_read_ahead(device: &OwnedFd, sectors: u32) -> Result<(), Errno> {
+    // SAFETY: this request takes a number and touches no memory of this process.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), BLKRASET, libc::c_ulong::from(sectors)) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Takes its file from the device: at once, or when the last of several has closed it.

@@ -8,7 +8,7 @@ use sampan_e2e::images;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::netns::{HOST, Netns, Server, UPLINK, WORLD, Wan};
 use sampan_e2e::processes::Process;
-use sampan_e2e::waiting;
+use sampan_e2e::{roots, waiting};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("network::two_instances_live_side_by_side", side_by_side),
         Case::new("network::forwarding_is_put_back_after_the_death_of_everything", after_death),
         Case::new("network::an_instance_starts_without_any_network", offline),
+        Case::new("network::a_start_mends_what_was_taken_from_a_stopped_distribution", mended),
     ]
 }
 
@@ -80,6 +81,30 @@ fn side_by_side() {
     one.sampan(&["stop"]).ok();
     assert_eq!(wan.setting(&forwarding), before, "the last one puts back what the first one changed");
     assert!(one.close().is_empty() && two.close().is_empty());
+}
+
+/// What is lost while a distribution is stopped is back before the first command of its next start.
+fn mended() {
+    let wan = Wan::new();
+    let server = wan.serve();
+    let instance = Instance::on(&wan.host);
+    instance.import("d", &roots::small(), 2);
+    let call = || instance.inside("d", &format!("echo hello | nc -w 20 {WORLD} {}", server.port));
+    let expected = format!("you are {HOST}");
+    call().says(&expected);
+    let link = instance.place().link();
+    let switch = format!("/proc/sys/net/ipv4/conf/{UPLINK}/forwarding");
+    for loss in [
+        "nft flush ruleset".to_owned(),
+        format!("echo 0 > {switch}"),
+        format!("echo 0 > /proc/sys/net/ipv4/conf/{link}/forwarding"),
+        format!("ip link delete {link}"),
+    ] {
+        instance.wsl(&["--terminate", "d"]).expect(0);
+        wan.host.tool("sh", &["-c", &loss]).run().ok();
+        call().says(&expected);
+    }
+    assert_eq!(server.callers.try_iter().count(), 5);
 }
 
 fn offline() {

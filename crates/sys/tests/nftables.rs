@@ -1,0 +1,34 @@
+//! The packet filter as nft sees it, in a network namespace of its own.
+#![expect(clippy::disallowed_methods, reason = "tests start nft")]
+
+#[path = "support/single.rs"]
+mod single;
+
+use std::process::{Command, ExitCode};
+
+use rustix::io::Errno;
+use sampan_sys::namespace::Namespaces;
+use sampan_sys::nftables::has_table;
+use single::{in_child, is_root};
+
+fn main() -> ExitCode {
+    single::run(&[("tables_are_found_by_name_and_family", tables_are_found_by_name_and_family)])
+}
+
+fn tables_are_found_by_name_and_family() {
+    if !is_root() {
+        return;
+    }
+    in_child(Namespaces::NET, || {
+        let nft = |words: &[&str]| assert!(Command::new("nft").args(words).status().expect("nft").success());
+        assert_eq!(has_table(&"x".repeat(1 << 16)).expect_err("no name").errno(), Errno::NAMETOOLONG);
+        assert!(!has_table("sampan_1").expect("a new namespace"));
+        nft(&["add", "table", "ip", "sampan_1"]);
+        nft(&["add", "table", "inet", "sampan_12"]);
+        assert!(!has_table("sampan_1").expect("others"), "another family, a longer name");
+        nft(&["add", "table", "inet", "sampan_1"]);
+        assert!(has_table("sampan_1").expect("there"));
+        nft(&["flush", "ruleset"]);
+        assert!(!has_table("sampan_1").expect("flushed"));
+    });
+}
