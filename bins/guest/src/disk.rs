@@ -37,7 +37,7 @@ pub(crate) fn mount(spec: &MountDiskSpec) -> anyhow::Result<Answer> {
     if !is_of_disks(fstype) {
         bail!("'{fstype}' is no file system of a disk");
     }
-    let Options { attributes, data } = Options::parse(&spec.options);
+    let Options { attributes, data } = Options::parse(&spec.options).made_harmless(fstype)?;
     let tree =
         mount::new_on_device(fstype, &device, &data, attributes).map_err(|error| reason(&error, fstype))?;
     namespace::enter(&hub, Namespaces::MOUNT)?;

@@ -103,6 +103,9 @@ pub enum Leftover {
         folder: PathBuf,
         /// Whether the operation made the folder.
         made: bool,
+        /// It is where the distribution was before: the move is done, and what is in this folder is out of date.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        moved: bool,
     },
 }
 

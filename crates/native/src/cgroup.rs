@@ -1,8 +1,9 @@
 //! Cgroups: one for the instance, below it an outer one per distribution (limits, out of its reach) and in that the
 //! inner one, which the distribution sees as its root. The same tree on version 1 and version 2.
 
+mod walk;
+
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sampan_backend::Explain;
@@ -13,6 +14,11 @@ use sampan_sys::mount::{self, MountEntry};
 
 /// Name of the inner cgroup.
 const INNER: &str = "ns";
+
+/// How deep a distribution's own cgroups may go, and how many there may be: several times what systemd with containers in
+/// containers makes.
+const DEEPEST: u64 = 64;
+const MOST: u64 = 16_384;
 
 /// What the outer cgroups of users' distributions begin with. Users choose the names of their distributions, so the
 /// identity follows: no name can be that of the engine's or the hub's.
@@ -109,6 +115,7 @@ impl Host {
                 let mut cgroup = DistroCgroup { unified: None, others: Vec::new() };
                 for (options, top) in hierarchies {
                     let path = make_v1(options, top, instance, &folder)?;
+                    limit(&top.join(instance).join(&folder))?;
                     if options.is_empty() {
                         cgroup.unified = Some(path);
                     } else {
@@ -119,6 +126,7 @@ impl Host {
             }
             Self::V2(top) => {
                 let path = make_v2(top, instance, &folder)?;
+                limit(&top.join(instance).join(&folder))?;
                 Ok(DistroCgroup { unified: Some(path), others: Vec::new() })
             }
         }
@@ -168,7 +176,7 @@ impl Host {
     /// Every process in a cgroup of the instance (of all of it when `distro` is none), whatever records say.
     pub(crate) fn members(&self, instance: &str, distro: Option<&str>) -> Result<Vec<i32>, CgroupError> {
         let path = self.tracking()?.join(instance);
-        Ok(members(&distro.map_or(path.clone(), |distro| path.join(distro))))
+        Ok(walk::members(&distro.map_or(path.clone(), |distro| path.join(distro))))
     }
 
     /// The hierarchy in which processes are looked for.
@@ -195,7 +203,7 @@ impl Host {
         for top in tops {
             let path = top.join(instance);
             let path = distro.map_or(path.clone(), |distro| path.join(distro));
-            first = first.and(remove_tree(&path));
+            first = first.and(walk::remove(&path).map_err(|source| CgroupError::Remove { path, source }));
         }
         first
     }
@@ -293,33 +301,25 @@ pub(crate) fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
     fs::write(path, value).map_err(|source| CgroupError::Set { path: path.to_owned(), source })
 }
 
-fn members(path: &Path) -> Vec<i32> {
-    let procs = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<i32> = procs.lines().filter_map(|pid| pid.parse().ok()).collect();
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            pids.extend(members(&entry.path()));
+/// Limits what a user's distribution takes of what this machine has only so much of, where there is such a limit.
+fn limit(outer: &Path) -> Result<(), CgroupError> {
+    let number = |file: &str| {
+        fs::read_to_string(Path::new("/proc/sys/kernel").join(file)).ok()?.trim().parse::<u64>().ok()
+    };
+    let processes = number("pid_max").into_iter().chain(number("threads-max")).min().unwrap_or(32_768);
+    for (file, value) in [
+        // One that starts programs without end leaves the host enough to end it.
+        ("pids.max", processes / 4),
+        // And its own cgroups can be walked through.
+        ("cgroup.max.depth", DEEPEST),
+        ("cgroup.max.descendants", MOST),
+    ] {
+        let path = outer.join(file);
+        if path.exists() {
+            set(&path, &value.to_string())?;
         }
     }
-    pids
-}
-
-/// Depth first: a cgroup with children can't be removed.
-fn remove_tree(path: &Path) -> Result<(), CgroupError> {
-    let error = |source| CgroupError::Remove { path: path.to_owned(), source };
-    match fs::read_dir(path) {
-        Ok(entries) => {
-            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())) {
-                remove_tree(&entry.path())?;
-            }
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(error(e)),
-    }
-    match fs::remove_dir(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(error(e)),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -147,8 +147,13 @@ impl Store {
         let _turn = self.turn();
         let mut registry = self.read()?;
         let result = change(&mut registry);
-        self.write(document::render(&registry).as_bytes()).map_err(StoreError::Write)?;
-        Ok(result)
+        match self.write(document::render(&registry).as_bytes()) {
+            // The file is the new one although it could not be made lasting: whoever took the change for undone would
+            // remove what the registry names.
+            Err(_) if self.read().is_ok_and(|now| now == registry) => Ok(result),
+            Err(error) => Err(StoreError::Write(error)),
+            Ok(()) => Ok(result),
+        }
     }
 
     /// Holds room for the next write ready, so that what makes room is written down although the disk is full. What a

@@ -106,7 +106,8 @@ pub(crate) fn remove(path: &Path) -> Result<(), RemoveError> {
 }
 
 fn is_refilled(error: &ToolError) -> bool {
-    matches!(error, ToolError::Failed { stderr, .. } if stderr.iter().all(|line| line.ends_with("Directory not empty")))
+    let ToolError::Failed { stderr, .. } = error else { return false };
+    !stderr.is_empty() && stderr.iter().all(|line| line.ends_with("Directory not empty"))
 }
 
 #[cfg(test)]

@@ -183,9 +183,7 @@ fn an_image_can_be_read_through_the_cache() {
 }
 
 fn an_image_leaves_the_cache() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     loopdev::bypass_cache(&image.path).expect("attached nowhere");
     let can_bypass = loopdev::attach(&image.path).expect("attach").direct_io;
@@ -201,9 +199,7 @@ fn an_image_leaves_the_cache() {
 }
 
 fn options_change_while_mounted() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     let image = Image::new();
     let target = image.mount_point();
     in_mounts(|| {

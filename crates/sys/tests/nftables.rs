@@ -9,16 +9,14 @@ use std::process::{Command, ExitCode};
 use rustix::io::Errno;
 use sampan_sys::namespace::Namespaces;
 use sampan_sys::nftables::has_table;
-use single::{in_child, is_root};
+use single::{in_child, need_root};
 
 fn main() -> ExitCode {
     single::run(&[("tables_are_found_by_name_and_family", tables_are_found_by_name_and_family)])
 }
 
 fn tables_are_found_by_name_and_family() {
-    if !is_root() {
-        return;
-    }
+    need_root();
     in_child(Namespaces::NET, || {
         let nft = |words: &[&str]| assert!(Command::new("nft").args(words).status().expect("nft").success());
         assert_eq!(has_table(&"x".repeat(1 << 16)).expect_err("no name").errno(), Errno::NAMETOOLONG);

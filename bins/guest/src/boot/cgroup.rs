@@ -19,8 +19,8 @@ const VIEW: &str = "/sys/fs/cgroup";
 /// What belongs to the owner of a cgroup (cgroups(7), "Delegation"), apart from the folder itself.
 const DELEGATED: [&str; 3] = ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"];
 
-/// The devices that may be opened, whatever nodes there are: a second line behind the user namespace, and the first one
-/// without.
+/// The devices that may be opened, whatever nodes there are. A disk that comes from anywhere may have nodes of any device of
+/// this machine on it, and no user namespace keeps them from being opened.
 const DEVICES: [DeviceRule; 10] = [
     device(1, Some(3)),    // null
     device(1, Some(5)),    // zero
@@ -45,9 +45,8 @@ pub(super) fn prepare(
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<Place> {
     let DistroCgroup { unified, others } = cgroup;
-    if let Err(error) = limit_devices(cgroup) {
-        warnings.push(format!("access to devices cannot be limited: {}", crate::verb::chain(&error)));
-    }
+    limit_devices(cgroup)
+        .context("its access to this machine's devices cannot be limited, so it is not started")?;
     match (unified, ids) {
         (Some(inner), Some(ids)) => delegate(inner, ids.base)?,
         (Some(_), None) => {}

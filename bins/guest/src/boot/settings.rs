@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -9,6 +10,9 @@ use sampan_model::config::{self, distro};
 
 /// More than anybody writes by hand.
 const LIMIT: u64 = 64 << 10;
+
+/// The most warnings that are told. They travel with what PID 1 is started with, which has an end.
+const MOST: usize = 20;
 
 /// Reads it. What is wrong with it is said and otherwise ignored: a distribution whose file is broken must start, or nobody
 /// could mend it.
@@ -21,22 +25,26 @@ pub(super) fn read(warnings: &mut Vec<String>) -> distro::WslConf {
         }
     };
     let parsed = distro::WslConf::parse(&bytes);
-    warnings.extend(parsed.warnings.iter().map(ToString::to_string));
+    warnings.extend(parsed.warnings.iter().take(MOST).map(ToString::to_string));
+    if let Some(more @ 1..) = parsed.warnings.len().checked_sub(MOST) {
+        warnings.push(format!("{}: and {more} more", distro::PATH));
+    }
     parsed.config
 }
 
 /// The whole of a regular file of at most `limit` bytes; none when there is no file. Of a foreign image anything may be
 /// there: opening a device acts on it, and opening a pipe waits for ever.
 pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    // Looked at before it is opened. Nothing else runs in the distribution that could exchange it meanwhile.
-    match rustix::fs::stat(path) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
-        Ok(_) => return Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file")),
+    // Found, looked at, and only then opened, all of it the same file: somebody inside may exchange it meanwhile.
+    let found = match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(found) => found,
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(errno.into()),
+    };
+    if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
     }
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

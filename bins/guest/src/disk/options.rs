@@ -1,5 +1,6 @@
 //! Options of mount(8): what concerns the mount, what the file system, and what neither.
 
+use anyhow::bail;
 use sampan_sys::mount::MountAttrFlags;
 
 /// Options of a mount.
@@ -41,6 +42,18 @@ impl<'a> Options<'a> {
         }
         Self { attributes, data }
     }
+
+    /// A disk may ask that the kernel stops at its first error. This machine is not to end by somebody's disk.
+    pub(super) fn made_harmless(mut self, fstype: &str) -> anyhow::Result<Self> {
+        if let Some((name, _)) = self.data.iter().find(|(_, value)| *value == Some("panic")) {
+            bail!("{name}=panic would stop this machine at an error of the disk");
+        }
+        // What ext4 takes from the superblock where nothing is said.
+        if fstype.starts_with("ext") && !self.data.iter().any(|(name, _)| *name == "errors") {
+            self.data.push(("errors", Some("remount-ro")));
+        }
+        Ok(self)
+    }
 }
 
 /// What an option sets and what it clears, if it concerns the mount.
@@ -80,6 +93,21 @@ mod tests {
             | MountAttrFlags::MOUNT_ATTR_RDONLY;
         assert_eq!(found.attributes, flags);
         assert_eq!(found.data, [("data", Some("ordered")), ("sync", None), ("ro", None)]);
+    }
+
+    #[test]
+    fn no_disk_stops_the_machine() {
+        let data = |text, fstype| Options::parse(text).made_harmless(fstype).map(|options| options.data);
+        assert_eq!(data("", "ext4").unwrap(), [("errors", Some("remount-ro"))]);
+        assert_eq!(data("errors=continue", "ext2").unwrap(), [("errors", Some("continue"))]);
+        assert_eq!(data("", "xfs").unwrap(), []);
+        for (text, fstype) in [
+            ("errors=panic", "ext4"),
+            ("errors=continue,errors=panic", "f2fs"),
+            ("fatal_errors=panic", "btrfs"),
+        ] {
+            assert!(data(text, fstype).unwrap_err().to_string().contains("would stop this machine"));
+        }
     }
 
     #[test]

@@ -12,8 +12,21 @@ use crate::verb;
 /// How long the first session may take to come, however short the limit is.
 const FIRST: Duration = Duration::from_secs(30);
 
-/// Units of systemd that are there for others and do nothing of their own.
-const INFRASTRUCTURE: [&str; 6] = ["init.scope", "systemd-", "dbus", "getty", "polkit", "rsyslog"];
+/// Units of systemd that are there for others and do nothing of their own; beside these all of its own services.
+const INFRASTRUCTURE: [&str; 9] = [
+    "init.scope",
+    "dbus.service",
+    "dbus-broker.service",
+    "getty@",
+    "serial-getty@",
+    "console-getty.service",
+    "container-getty@",
+    "polkit.service",
+    "rsyslog.service",
+];
+
+/// What begins as systemd's own services do, and runs somebody's programs.
+const OF_USERS: [&str; 2] = ["systemd-nspawn@", "systemd-run-"];
 
 /// Decides when it has been quiet for long enough.
 pub(super) struct Idle {
@@ -121,7 +134,8 @@ fn is_infrastructure(cgroup: &str) -> bool {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
     let is_unit = |part: &&str| [".service", ".scope"].iter().any(|kind| part.ends_with(kind));
     let unit = path.rsplit('/').find(is_unit).unwrap_or_default();
-    INFRASTRUCTURE.iter().any(|known| unit.starts_with(known)) || unit.contains("getty@")
+    let begins = |known: &&str| unit.starts_with(known);
+    INFRASTRUCTURE.iter().any(begins) || (unit.starts_with("systemd-") && !OF_USERS.iter().any(begins))
 }
 
 #[cfg(test)]
@@ -134,6 +148,9 @@ mod tests {
             ("/init.scope", true),
             ("/system.slice/systemd-journald.service", true),
             ("/system.slice/dbus.service", true),
+            ("/system.slice/dbus-:1.2-org.example@0.service", false),
+            ("/machine.slice/systemd-nspawn@web.service/payload", false),
+            ("/system.slice/getty-watch.service", false),
             ("/system.slice/system-getty.slice/getty@tty1.service", true),
             ("/system.slice/system-serial\\x2dgetty.slice/serial-getty@hvc0.service", true),
             ("/user.slice/user-1000.slice/user@1000.service/init.scope", true),

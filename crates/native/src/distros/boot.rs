@@ -252,7 +252,9 @@ fn repair(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> bool {
         Err(error) => {
             let why = sampan_backend::error::chain(&error);
             warn(format!("The file system of {} could not be checked: {why}", entry.name));
-            false
+            // Nobody knows what a write would do to it.
+            *read_only = true;
+            true
         }
     }
 }

@@ -33,6 +33,10 @@ impl Distros {
             return Err(Failure::new(Code::VmModeInvalidState));
         }
         let _turn = self.turns.take(entry.guid, Doing::Converting)?;
+        let entry = self.find_again(&entry)?;
+        if entry.version == version {
+            return Err(Failure::new(Code::VmModeInvalidState));
+        }
         self.ensure_stopped(&entry)?;
         let entry = self.settle_leftover(&entry)?;
         let old = Storage::of(&self.native.instance, &entry);

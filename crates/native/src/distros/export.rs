@@ -48,6 +48,7 @@ impl Distros {
             Format::Tar | Format::TarGz | Format::TarXz => None,
         };
         let _turn = self.turns.take(entry.guid, Doing::Exporting)?;
+        let entry = self.find_again(&entry)?;
         self.ensure_stopped(&entry)?;
         let output = file.try_clone().map_err(|error| not_written(file_name, &error))?;
         let progress = Progress::new(tell, message::progress::EXPORTING);

@@ -25,8 +25,9 @@ const ERRORS: u8 = 0x2;
 /// The attribute of an image that only somebody can repair.
 const GIVEN_UP: &str = "user.sampan.given-up";
 
-/// A large disk takes minutes; one that takes longer than this needs somebody to look at it.
-const LIMIT: Duration = Duration::from_mins(15);
+/// A large disk takes minutes, a very large and slow one hours. What is ended while it writes makes all worse, so this is
+/// for one that hangs.
+const LIMIT: Duration = Duration::from_hours(24);
 
 /// What a repair may write, in bytes.
 const ROOM: u64 = 32 << 20;

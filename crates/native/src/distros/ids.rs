@@ -9,7 +9,8 @@ use sampan_model::guest::IdRange;
 const COUNT: u32 = 1 << 16;
 
 /// Where ranges may begin, every [`COUNT`]: what systemd sets aside for containers (systemd.io, "Users, Groups, UIDs and
-/// GIDs on systemd Systems"), so that no user of the host is among them.
+/// GIDs on systemd Systems"), so that no user of the host is among them. What users have for containers of their own may be,
+/// and is left out.
 const FIRST: u32 = 524_288;
 const LAST: u32 = 1_878_982_656 - COUNT;
 
@@ -33,6 +34,11 @@ impl Ranges {
     ) -> Option<Reserved<'_>> {
         let mut starting = self.starting();
         let mut taken = running();
+        taken.extend(
+            ["/etc/subuid", "/etc/subgid"]
+                .iter()
+                .flat_map(|file| subordinate(&std::fs::read_to_string(file).unwrap_or_default())),
+        );
         taken.extend(starting.iter());
         let range = choose(guid, &taken)?;
         starting.push(range);
@@ -48,6 +54,15 @@ impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.ranges.starting().retain(|range| *range != self.range);
     }
+}
+
+/// The ranges in a file of subuid(5).
+fn subordinate(text: &str) -> Vec<IdRange> {
+    let range = |line: &str| {
+        let mut fields = line.split(':').skip(1).map(|field| field.trim().parse().ok());
+        Some(IdRange { base: fields.next()??, count: fields.next()?? })
+    };
+    text.lines().filter_map(range).collect()
 }
 
 /// A range for `guid`, the same each time unless one that runs has some of it; none when all are taken.
@@ -84,6 +99,13 @@ mod tests {
         let across = IdRange { base: first.base + 1, count: COUNT };
         let third = choose(&guid, &[across]).unwrap();
         assert!(!overlap(across, third));
+    }
+
+    #[test]
+    fn ranges_of_users_are_read() {
+        let text = "# made by useradd\nann:524288:65536\nbob:x:1\n1000:600000:65536\n\ncut:1\n";
+        let range = |base| IdRange { base, count: 65536 };
+        assert_eq!(subordinate(text), [range(524_288), range(600_000)]);
     }
 
     #[test]

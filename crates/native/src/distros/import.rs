@@ -104,7 +104,8 @@ impl Distros {
             None => Place::own(instance, &entry),
         };
         entry.base = import.location.map(|_| place.folder.clone());
-        entry.leftover = Some(Leftover::Folder { folder: place.folder.clone(), made: place.missing });
+        entry.leftover =
+            Some(Leftover::Folder { folder: place.folder.clone(), made: place.missing, moved: false });
         let storage = Storage::of(instance, &entry);
         place.require_unused(instance, &registry, &entry)?;
         storage.require_free()?;
@@ -164,7 +165,7 @@ impl Distros {
         let storage = Storage::of(instance, &entry);
         storage.require_free()?;
         entry.phase = Phase::Installing;
-        entry.leftover = Some(Leftover::Folder { folder: folder.to_owned(), made: false });
+        entry.leftover = Some(Leftover::Folder { folder: folder.to_owned(), made: false, moved: false });
         self.register(&entry, &place)?;
         let progress = Progress::new(tell, message::progress::IMPORTING);
         self.copy_disk(file, format, &shown, &storage, &progress)

@@ -56,10 +56,17 @@ impl Distros {
         })
     }
 
+    /// A distribution as it is now that the caller has its turn: what was read of it before may be out of date.
+    pub(super) fn find_again(&self, entry: &Entry) -> Result<Entry, Failure> {
+        let registry = self.native.store.current().map_err(failure)?;
+        let now = registry.distributions.iter().find(|now| now.guid == entry.guid);
+        now.cloned().ok_or_else(|| Failure::new(Code::DistroNotFound))
+    }
+
     /// Removes the storage of a distribution that was never finished.
     pub(super) fn discard(&self, entry: &Entry) -> Result<(), Failure> {
         Storage::of(&self.native.instance, entry).remove()?;
-        if let Some(Leftover::Folder { folder, made: true }) = &entry.leftover {
+        if let Some(Leftover::Folder { folder, made: true, .. }) = &entry.leftover {
             remove_empty(folder);
         }
         Ok(())
@@ -84,7 +91,9 @@ impl Distros {
                 storage.with_version(*version).remove()?;
             }
             Some(Leftover::Version { .. }) => {}
-            Some(Leftover::Folder { folder, made }) => {
+            // Its disk is not plugged in. What it was before is not to take its place.
+            Some(Leftover::Folder { moved: true, .. }) if !storage.exists() => return Ok(entry.clone()),
+            Some(Leftover::Folder { folder, made, .. }) => {
                 let other = storage.in_folder(folder);
                 if storage.exists() {
                     other.remove()?;
@@ -173,7 +182,7 @@ mod tests {
             }
             let mut entry = bench.entry(version, folder.file_name().unwrap().to_str().unwrap());
             entry.phase = Phase::Installing;
-            entry.leftover = Some(Leftover::Folder { folder: folder.clone(), made });
+            entry.leftover = Some(Leftover::Folder { folder: folder.clone(), made, moved: false });
             assert_eq!(bench.restart(&entry), None);
             assert_eq!(folder.exists(), !made);
         }
@@ -233,7 +242,7 @@ mod tests {
                 }
             }
             let mut entry = bench.entry(2, "here");
-            entry.leftover = Some(Leftover::Folder { folder: bench.path("there"), made: true });
+            entry.leftover = Some(Leftover::Folder { folder: bench.path("there"), made: true, moved: false });
             let settled = bench.restart(&entry).unwrap();
             bench.distros.forget(&settled).unwrap();
             assert_eq!(settled.leftover, None);
@@ -248,6 +257,22 @@ mod tests {
         assert_eq!(moved(false, true), (true, false, true), "renamed, and not written down yet");
         let (adopted, _, _) = moved(false, false);
         assert!(!adopted, "a disk that is not plugged in is waited for where it was");
+    }
+
+    #[test]
+    fn after_a_move_the_old_place_is_never_taken_for_the_new_one() {
+        let bench = Bench::new();
+        write(&bench.path("old/ext4.img"));
+        let mut entry = bench.entry(2, "usb");
+        entry.leftover = Some(Leftover::Folder { folder: bench.path("old"), made: true, moved: true });
+        let kept = bench.restart(&entry).unwrap();
+        assert_eq!(kept, entry, "the new disk is not plugged in");
+        assert!(bench.path("old/ext4.img").exists());
+        bench.distros.forget(&kept).unwrap();
+        write(&bench.path("usb/ext4.img"));
+        let settled = bench.restart(&entry).unwrap();
+        assert_eq!(settled, Entry { leftover: None, ..entry });
+        assert!(!bench.path("old").exists() && bench.path("usb/ext4.img").exists());
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Distros {
         guard::users_only(&entry.name, "moving it")?;
         let instance = &self.native.instance;
         let _turn = self.turns.take(entry.guid, Doing::Converting)?;
+        let entry = self.find_again(&entry)?;
         self.require_stopped(&entry)?;
         let entry = self.settle_leftover(&entry)?;
         let old = Storage::of(instance, &entry);
@@ -49,13 +50,14 @@ impl Distros {
         }
         let new = old.in_folder(&place.folder);
         new.require_free()?;
-        let leftover = Leftover::Folder { folder: place.folder.clone(), made: place.missing };
+        let leftover = Leftover::Folder { folder: place.folder.clone(), made: place.missing, moved: false };
         self.change(&entry, |entry| entry.leftover = Some(leftover))?;
         let progress = Progress::new(tell, MOVING);
         let moved = place.make(0o755).and_then(|()| self.bring(&old, &new, &progress)).and_then(|()| {
             self.change(&entry, |entry| {
                 entry.base = Some(place.folder.clone());
-                entry.leftover = Some(Leftover::Folder { folder: old.folder().to_owned(), made: true });
+                entry.leftover =
+                    Some(Leftover::Folder { folder: old.folder().to_owned(), made: true, moved: true });
             })
         });
         if let Err(failure) = moved {

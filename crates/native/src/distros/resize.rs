@@ -21,6 +21,10 @@ impl Distros {
         }
         guard::stopped(&entry.name, self.engine_runs()?)?;
         let _turn = self.turns.take(entry.guid, Doing::Converting)?;
+        let entry = self.find_again(&entry)?;
+        if entry.version != 2 {
+            return Err(Failure::new(Code::Wsl2Needed));
+        }
         self.require_stopped(&entry)?;
         let image = Storage::of(&self.native.instance, &entry).path();
         let progress = Progress::new(tell, RESIZING);

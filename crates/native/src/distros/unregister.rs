@@ -23,6 +23,9 @@ impl Distros {
         let entry = self.find(name)?;
         guard::unregister(&entry.name, force, self.engine_runs()?)?;
         let _turn = self.turns.take(entry.guid, Doing::Uninstalling)?;
+        let entry = self.find_again(&entry)?;
+        // The engine may have started while this waited.
+        guard::unregister(&entry.name, force, self.engine_runs()?)?;
         if is_internal(&entry.name) {
             self.native.unregister(&entry.name).map_err(failure)?;
             return self.native.store.update(Registry::settle_default).map_err(failure);
@@ -50,7 +53,7 @@ fn remove_files(instance: &Instance, entry: &Entry) -> Result<(), Failure> {
     storage.remove()?;
     match &entry.leftover {
         Some(Leftover::Version { version }) => storage.with_version(*version).remove()?,
-        Some(Leftover::Folder { folder, made }) => {
+        Some(Leftover::Folder { folder, made, .. }) => {
             storage.in_folder(folder).remove()?;
             if *made {
                 remove_empty(folder);

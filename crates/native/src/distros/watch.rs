@@ -114,12 +114,14 @@ impl Distros {
             user_s.map(|entry| entry.guid).filter(|guid| native.instance.distro_run(guid).exists());
         let mut dead: BTreeSet<Guid> = recorded.collect();
         dead.extend(cgroup::Host::detect()?.users(&native.instance.cgroup())?);
+        let mut cleared = Ok(());
         for guid in dead.difference(&alive) {
             // Nobody has asked for anything yet, so that the turn is free.
             let _turn = native.turns.take(*guid, Doing::Briefly);
-            native.clear_after(guid)?;
+            // One that can't be cleared does not keep the others.
+            cleared = cleared.and(native.clear_after(guid));
         }
-        Ok(())
+        cleared
     }
 }
 

@@ -348,6 +348,7 @@ fn install() {
                 vhd_size: Some(64 << 30),
                 from_file: None,
                 legacy: true,
+                of_container: false,
             },
             source: None,
             fixed_vhd: true,

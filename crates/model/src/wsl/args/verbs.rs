@@ -221,6 +221,7 @@ fn install(words: &[OsString]) -> Result<Command, UsageError> {
         vhd_size: found.size("--vhd-size")?,
         from_file: None,
         legacy: found.has("--legacy"),
+        of_container: false,
     };
     let options = InstallOptions {
         install,
