@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -35,16 +34,20 @@ pub(super) fn read(warnings: &mut Vec<String>) -> distro::WslConf {
 /// The whole of a regular file of at most `limit` bytes; none when there is no file. Of a foreign image anything may be
 /// there: opening a device acts on it, and opening a pipe waits for ever.
 pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    // Found, looked at, and only then opened, all of it the same file: somebody inside may exchange it meanwhile.
-    let found = match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(found) => found,
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let is_regular = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
+    let other = || io::Error::new(ErrorKind::InvalidData, "it is no regular file");
+    match rustix::fs::stat(path) {
+        Ok(stat) if is_regular(stat.st_mode) => {}
+        Ok(_) => return Err(other()),
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(errno.into()),
-    };
-    if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
     }
-    let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    // Somebody inside may have exchanged it meanwhile: then a pipe does not wait, and of devices only harmless ones open.
+    if !is_regular(rustix::fs::fstat(&file)?.st_mode) {
+        return Err(other());
+    }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

@@ -215,7 +215,7 @@ mod tests {
         let write = format!("write {} content", content.display());
         Tool::new("debugfs", LIMIT).unwrap().args(["-w", "-R", &write]).arg(&image).output().unwrap();
         let heard = std::sync::Mutex::new(Vec::new());
-        resize(&image, 100 << 20, &|permille| heard.lock().unwrap().push(permille)).unwrap();
+        resize(&image, 256 << 20, &|permille| heard.lock().unwrap().push(permille)).unwrap();
         let heard = heard.into_inner().unwrap();
         assert!(heard.is_sorted() && heard.last().is_none_or(|last| *last <= 1000), "{heard:?}");
         let back = folder.path().join("back");
