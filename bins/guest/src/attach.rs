@@ -8,7 +8,7 @@ use anyhow::Context;
 use sampan_model::guest::{Answer, AttachSpec, DetachSpec, ProcessId};
 use sampan_sys::Errno;
 use sampan_sys::loopdev::{self, LoopDevice};
-use sampan_sys::mount::{self, FsOptions};
+use sampan_sys::mount;
 use sampan_sys::namespace::{self, Namespaces};
 
 use crate::verb;
@@ -49,16 +49,12 @@ pub(crate) fn open_image(image: &Path, cached: bool, read_only: bool) -> anyhow:
         // Only faster; a kernel that refuses reads all the same.
         let _ = device.read_through_cache(READ_AHEAD);
     }
-    open_device(device, OPTIONS, read_only)
+    open_device(device, read_only)
 }
 
 /// A detached mount of the file system on `device`.
-pub(crate) fn open_device(
-    device: LoopDevice,
-    options: FsOptions<'_>,
-    read_only: bool,
-) -> anyhow::Result<OwnedFd> {
-    let tree = mount::new_ext4(&device.path, options, read_only)?;
+pub(crate) fn open_device(device: LoopDevice, read_only: bool) -> anyhow::Result<OwnedFd> {
+    let tree = mount::new_ext4(&device.path, OPTIONS, read_only)?;
     // Clears itself on last close: its descriptor must live until the file system is open.
     drop(device);
     Ok(tree)

@@ -194,16 +194,16 @@ impl Store {
     fn write(&self, text: &[u8]) -> Result<(), SysError> {
         const MODE: u32 = 0o600;
         let path = self.instance.registry();
-        match sampan_sys::fs::write_atomic(&path, text, MODE) {
+        let written = match sampan_sys::fs::write_atomic(&path, text, MODE) {
             Err(error) if matches!(error.errno(), Errno::NOSPC | Errno::DQUOT) => {
                 let reserve = self.instance.registry_reserve();
                 // Without a reserve it is the first error that says what to do.
-                sampan_sys::fs::write_from_reserve(&reserve, &path, text, MODE).map_err(|_| error)?;
+                sampan_sys::fs::write_from_reserve(&reserve, &path, text, MODE).map_err(|_| error)
             }
-            written => written?,
-        }
+            written => written,
+        };
         self.hold_reserve();
-        Ok(())
+        written
     }
 
     /// No registry: right only where there never was a distribution.
@@ -265,6 +265,26 @@ mod tests {
         std::os::unix::fs::FileExt::write_all_at(&file, text.as_bytes(), 0).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         assert!(store.current().unwrap().unfinished[1].to_string().starts_with("09090909"));
+    }
+
+    #[test]
+    fn a_reserve_is_held_from_the_first_write_on_and_means_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let store = store(base.path());
+        let reserve = store.instance.registry_reserve();
+        store.hold_reserve();
+        assert_eq!(store.load().unwrap(), Registry::default());
+        fs::remove_file(&reserve).unwrap();
+        store.begin(Guid::from_random([7; 16])).unwrap();
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE);
+        // As a service leaves it that was killed in the middle of a write.
+        sampan_sys::fs::write_atomic(&reserve, b"{\"schemaVer", 0o600).unwrap();
+        assert_eq!(store.load().unwrap().unfinished.len(), 1);
+        store.begin(Guid::from_random([8; 16])).unwrap();
+        assert_eq!(
+            (store.load().unwrap().unfinished.len(), fs::metadata(&reserve).unwrap().len()),
+            (2, RESERVE)
+        );
     }
 
     #[test]

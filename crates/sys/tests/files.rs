@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests write plain files")]
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sampan_sys::fs::{
-    allocated_bytes, free_space, open_in_root, punch_hole_supported, write_atomic, write_whole,
+    allocated_bytes, free_space, hold_reserve, open_in_root, punch_hole_supported, write_atomic,
+    write_from_reserve, write_whole,
 };
 use sampan_sys::inotify::Watch;
 use sampan_sys::lock::FileLock;
+use sampan_sys::mount::{self, MountAttrFlags};
 use sampan_sys::socket::{self, SocketKind, bind_unix_listener};
 use tempfile::{TempDir, tempdir};
 
@@ -52,6 +54,39 @@ fn whole_write_replaces_whole_files() {
     }
     assert!(write_whole(Path::new("/"), b"x", 0o600).is_err());
     assert_eq!(names(folder.path()), ["record.json"]);
+}
+
+#[test]
+fn a_reserve_is_the_room_of_a_full_disk() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // A disk of its own, which is mounted nowhere.
+    let disk = mount::new_virtual("tmpfs", &[("size", Some("256k"))], MountAttrFlags::empty()).unwrap();
+    let folder = PathBuf::from(format!("/proc/self/fd/{}", disk.as_raw_fd()));
+    let (path, reserve) = (folder.join("registry.json"), folder.join("reserve"));
+    write_atomic(&path, &[7; 10_000], 0o600).unwrap();
+    hold_reserve(&reserve, 16 << 10).unwrap();
+    let mut ballast = std::fs::File::create(folder.join("ballast")).unwrap();
+    let full = std::iter::repeat_with(|| ballast.write_all(&[0; 4096])).find_map(Result::err).unwrap();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    for round in 0..3_u8 {
+        let text = vec![round; 10_000];
+        assert_eq!(write_atomic(&path, &text, 0o600).unwrap_err().errno(), Errno::NOSPC);
+        write_from_reserve(&reserve, &path, &text, 0o640).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), mode_of(&path)), (text, 0o640));
+        assert!(!reserve.exists(), "it became the file");
+        // What the file had before, and what it did not take.
+        hold_reserve(&reserve, 16 << 10).unwrap();
+    }
+    // More than it holds: the old file stays.
+    let error = write_from_reserve(&reserve, &path, &vec![9; 200_000], 0o600).unwrap_err();
+    assert_eq!((error.errno(), std::fs::read(&path).unwrap()), (Errno::NOSPC, vec![2; 10_000]));
+    assert_eq!(write_from_reserve(&reserve, &path, b"x", 0o600).unwrap_err().errno(), Errno::NOENT);
+    // No more than there is, without an error.
+    let _ = ballast.write_all(&vec![0; 200_000]);
+    hold_reserve(&reserve, 64 << 10).unwrap();
+    assert!(reserve.metadata().unwrap().len() < 64 << 10);
 }
 
 #[test]

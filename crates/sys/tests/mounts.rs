@@ -27,7 +27,6 @@ fn main() -> ExitCode {
         ("killed_holder_leaves_no_device", killed_holder_leaves_no_device),
         ("an_image_can_be_read_through_the_cache", an_image_can_be_read_through_the_cache),
         ("an_image_leaves_the_cache", an_image_leaves_the_cache),
-        ("options_change_while_mounted", options_change_while_mounted),
         ("bad_option_is_explained", bad_option_is_explained),
         ("bind_read_only_and_back", bind_read_only_and_back),
         ("detached_slave_follows_and_does_not_lead", detached_slave_follows_and_does_not_lead),
@@ -195,27 +194,6 @@ fn an_image_leaves_the_cache() {
     let again = loopdev::attach_cached(&image.path).expect("attach again");
     assert_eq!((again.index, again.direct_io), (device.index, can_bypass));
     drop((tree, device, again));
-    image.assert_free();
-}
-
-fn options_change_while_mounted() {
-    need_root();
-    let image = Image::new();
-    let target = image.mount_point();
-    in_mounts(|| {
-        let device = loopdev::attach(&image.path).expect("attach");
-        let options = [("noblock_validity", None), ("discard", None)];
-        let tree = mount::new_ext4(&device.path, &options, false).expect("ext4");
-        mount::attach(&tree, &target).expect("attach mount");
-        let name = device.path.file_name().expect("loopN").to_string_lossy().into_owned();
-        let active = || std::fs::read_to_string(format!("/proc/fs/ext4/{name}/options")).expect("options");
-        let has = |option: &str| active().lines().any(|line| line == option);
-        assert!(has("noblock_validity") && has("discard"), "{}", active());
-        mount::reconfigure(&tree, &[("block_validity", None)]).expect("reconfigure");
-        assert!(has("block_validity") && has("discard") && has("rw"), "{}", active());
-        let error = mount::reconfigure(&tree, &[("no_such_option", None)]).expect_err("option");
-        assert!(error.to_string().contains("no_such_option"), "{error}");
-    });
     image.assert_free();
 }
 

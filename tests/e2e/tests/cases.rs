@@ -1,5 +1,6 @@
 //! All cases, one file per topic.
 
+mod bad_days;
 mod bad_images;
 mod check;
 mod containers;
@@ -67,6 +68,7 @@ pub(crate) fn all() -> Vec<Case> {
         install::cases(),
         hardening::cases(),
         storage::cases(),
+        bad_days::cases(),
         hostile_tars::cases(),
         mounting::cases(),
         mount_places::cases(),

@@ -7,18 +7,11 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sampan_model::guest::Answer;
-use sampan_sys::mount::{self, FsOptions};
 use sampan_sys::process::{self, Forked};
 use sampan_sys::{loopdev, socket};
 
-use crate::attach::{self, OPTIONS};
+use crate::attach;
 use crate::verb::{self, Told};
-
-/// ext4 compares what it reads with a list of its own blocks, against damage that would spread. To make the list of a
-/// large file system takes a third of the time of mounting it: so it is made while the rest of the start goes on, and no
-/// session begins before.
-const UNCHECKED: FsOptions<'_> = &[("noblock_validity", None)];
-const CHECKED: FsOptions<'_> = &[("block_validity", None)];
 
 /// An image that is being opened by a process of its own.
 pub(super) struct Opening {
@@ -35,17 +28,11 @@ impl Opening {
         match process::fork_plain()? {
             Forked::Child => {
                 drop(ours);
-                let told = open(image, read_only).and_then(|tree| {
-                    tell(&theirs, &Answer::Done, Some(&tree))?;
-                    if !read_only {
-                        mount::reconfigure(&tree, CHECKED)?;
-                    }
-                    Ok(tell(&theirs, &Answer::Done, None)?)
-                });
-                if let Err(error) = told {
-                    // With nobody left to tell, the image is closed again by the end of this process.
-                    let _ = tell(&theirs, &verb::failed(&error), None);
-                }
+                // With nobody left to tell, the image is closed again by the end of this process.
+                let _ = match open(image, read_only) {
+                    Ok(tree) => tell(&theirs, &Answer::Done, Some(&tree)),
+                    Err(error) => tell(&theirs, &verb::failed(&error), None),
+                };
                 process::exit_now(0)
             }
             Forked::Parent { pidfd, .. } => Ok(Self { connection: ours, process: pidfd }),
@@ -53,20 +40,11 @@ impl Opening {
     }
 
     /// The detached mount, when it is there.
-    pub(super) fn tree(&self) -> anyhow::Result<OwnedFd> {
-        self.hear()?.into_iter().next().context("the opened disk did not come")
-    }
-
-    /// Waits until the file system checks what it reads. To be asked for once, after the mount.
-    pub(super) fn checked(&self) -> anyhow::Result<()> {
-        self.hear().map(drop)
-    }
-
-    fn hear(&self) -> anyhow::Result<Vec<OwnedFd>> {
+    pub(super) fn finish(self) -> anyhow::Result<OwnedFd> {
         let message = socket::recv_message(&self.connection)?;
         let message = message.context("the process that opens the disk died")?;
         match serde_json::from_slice(&message.bytes).context("the opened disk is not understood")? {
-            Answer::Done => Ok(message.fds),
+            Answer::Done => message.fds.into_iter().next().context("the opened disk did not come"),
             Answer::Failed { message, busy } => Err(Told { message, busy }.into()),
             other @ Answer::Started { .. } => Err(anyhow!("the opened disk is not understood: {other:?}")),
         }
@@ -85,8 +63,7 @@ impl Drop for Opening {
 
 /// What a start reads was read by the start before: it is in the host's cache, if it goes through that.
 fn open(image: &Path, read_only: bool) -> anyhow::Result<OwnedFd> {
-    let options: Vec<_> = OPTIONS.iter().chain(if read_only { &[] } else { UNCHECKED }).copied().collect();
-    attach::open_device(loopdev::attach_cached(image)?, &options, read_only)
+    attach::open_device(loopdev::attach_cached(image)?, read_only)
 }
 
 fn tell(connection: &OwnedFd, answer: &Answer, tree: Option<&OwnedFd>) -> sampan_sys::Result<()> {

@@ -44,8 +44,6 @@ pub(super) struct Outside {
     pub(super) cgroups: Place,
     pub(super) control: OwnedFd,
     pub(super) log: File,
-    /// Of a disk that this start mounted.
-    pub(super) opening: Option<Opening>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -81,11 +79,10 @@ impl Outside {
         let control = bind_unix_listener(&spec.control, SocketKind::SeqPacket, 0o600, None)?;
         traces.files.push(spec.control.clone());
         let (hub, opening) = disk.unzip();
-        let opening = opening.flatten();
         let root = match (&spec.root, &hub) {
             (BootRoot::Image { hub: process, at, read_only, .. }, Some(hub)) => {
-                if let Some(opening) = &opening {
-                    hub.attach(&opening.tree()?, at)?;
+                if let Some(opening) = opening.flatten() {
+                    hub.attach(&opening.finish()?, at)?;
                     traces.attached = Some((process.clone(), at.clone()));
                 }
                 let root = hub.visit(|| Ok(mount::open_tree(at, false)?))?;
@@ -107,7 +104,7 @@ impl Outside {
             namespace::enter(&hub.pidfd, Namespaces::NET)?;
         }
         let sys = mount::new_virtual("sysfs", &[], SYS)?;
-        Ok(Self { root, wsl, folders, dev, sys, program, server, cgroups, control, log, opening, warnings })
+        Ok(Self { root, wsl, folders, dev, sys, program, server, cgroups, control, log, warnings })
     }
 }
 

@@ -46,7 +46,8 @@ pub fn write_from_reserve(reserve: &Path, path: &Path, bytes: &[u8], mode: u32) 
     if let Err(error) = written {
         // A file system that writes nothing in place (btrfs) needs the room elsewhere.
         rustix::fs::unlink(reserve).on("remove", reserve)?;
-        return if error.errno() == Errno::NOSPC { write_atomic(path, bytes, mode) } else { Err(error) };
+        let full = matches!(error.errno(), Errno::NOSPC | Errno::DQUOT);
+        return if full { write_atomic(path, bytes, mode) } else { Err(error) };
     }
     rustix::fs::ftruncate(&file, bytes.len() as u64).on(WHAT, path)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).on("set the access rights of", path)?;

@@ -1,10 +1,10 @@
 //! New file systems as detached mounts.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use crate::error::{Context, Result, SysError};
 
@@ -45,37 +45,24 @@ pub fn new_virtual(fstype: &str, options: FsOptions<'_>, attributes: MountAttrFl
         .map_err(|errno| SysError::new(WHAT, fstype, errno).because(messages(&context)))
 }
 
-/// Changes these options of the mounted file system, for all its mounts; what is not named stays as it is.
-pub fn reconfigure(mount: impl AsFd, options: FsOptions<'_>) -> Result<()> {
-    const WHAT: &str = "change the options of";
-    const IT: &str = "a file system";
-    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
-    let context = rustix::mount::fspick(mount.as_fd(), "", flags).on(WHAT, IT)?;
-    set(&context, options)
-        .and_then(|()| rustix::mount::fsconfig_reconfigure(&context))
-        .map_err(|errno| SysError::new(WHAT, IT, errno).because(messages(&context)))
-}
-
 fn create(
     context: &OwnedFd,
     options: FsOptions<'_>,
     attributes: MountAttrFlags,
 ) -> std::result::Result<OwnedFd, Errno> {
-    set(context, options)?;
+    for (name, value) in options {
+        match value {
+            Some(value) => rustix::mount::fsconfig_set_string(context, *name, *value)?,
+            None => rustix::mount::fsconfig_set_flag(context, *name)?,
+        }
+    }
     rustix::mount::fsconfig_create(context)?;
     rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-fn set(context: &OwnedFd, options: FsOptions<'_>) -> std::result::Result<(), Errno> {
-    options.iter().try_for_each(|(name, value)| match value {
-        Some(value) => rustix::mount::fsconfig_set_string(context, *name, *value),
-        None => rustix::mount::fsconfig_set_flag(context, *name),
-    })
-}
-
 /// What the file system has written into its context, one message per read: `e ext4: Unknown parameter 'x'`.
 fn messages(context: &OwnedFd) -> String {
-    let fd: BorrowedFd<'_> = context.as_fd();
+    let fd: BorrowedFd<'_> = std::os::fd::AsFd::as_fd(context);
     let mut lines = Vec::new();
     let mut buffer = [0_u8; 1024];
     while let Ok(length) = rustix::io::read(fd, &mut buffer) {
