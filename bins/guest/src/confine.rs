@@ -6,6 +6,8 @@
 //! path it is made to take, nothing of the host is at its end. It is PID 1 of its own process namespace: the magic links
 //! of its `/proc` lead to files of this root alone, and all of it ends with the asker.
 
+mod ahead;
+
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{ErrorKind, PipeWriter, Write};
@@ -68,22 +70,30 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<u8> {
     process::set_death_signal(Signal::KILL)?;
     let root = Root::open(&spec.trees)?;
     let written = root.written()?;
-    let (pipe, feed) = std::io::pipe().context("cannot make a pipe")?;
+    let (pipe, feed_end) = std::io::pipe().context("cannot make a pipe")?;
     // Only faster; the usual size does as well.
-    let _ = rustix::pipe::fcntl_setpipe_size(&feed, PIPE);
+    let _ = rustix::pipe::fcntl_setpipe_size(&feed_end, PIPE);
     let code = match process::clone_into(Namespaces::MOUNT | Namespaces::PID)? {
         Forked::Child => {
-            drop((written, feed));
+            drop((written, feed_end));
             let Err(error) = become_confined(&root, spec.input.is_some().then(|| pipe.into()), command);
             verb::log(&format!("sampan-guest: {}", verb::chain(&error)));
             process::exit_now(70)
         }
         Forked::Parent { pid, .. } => {
-            drop((root, pipe));
-            let feeder = spec.input.map(|head| Feeder::start(&head, feed)).transpose()?;
+            drop(pipe);
+            let packed = root.read_only().filter(|_| spec.input.is_none());
+            let read = |tree: &Tree| {
+                // Only faster: where it cannot be told how far the command is, nothing is read.
+                let _ = ahead::read(&tree.mount, rustix::stdio::stdout());
+                Ok(())
+            };
+            let ahead = packed.map(|tree| Aside::start(|| read(tree))).transpose()?;
+            drop(root);
+            let feeder = spec.input.map(|head| Aside::start(|| feed(&head, feed_end))).transpose()?;
             let code = child::wait(pid);
             // The command may have had enough before its input ended, which then may never end.
-            drop(feeder);
+            drop((feeder, ahead));
             code?
         }
     };
@@ -98,19 +108,16 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// A process that gives standard input to the command; it ends when this is dropped. With a pipe in between, the command
-/// never has the asker's own file open.
-struct Feeder(OwnedFd);
+/// A process that works beside the command; it ends when this is dropped.
+struct Aside(OwnedFd);
 
-impl Feeder {
-    fn start(head: &[u8], pipe: PipeWriter) -> anyhow::Result<Self> {
+impl Aside {
+    fn start(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         match process::fork_plain()? {
             Forked::Child => {
-                let fed = process::set_death_signal(Signal::KILL)
-                    .map_err(anyhow::Error::from)
-                    .and_then(|()| feed(head, pipe));
-                if let Err(error) = fed {
-                    verb::log(&format!("sampan-guest: cannot read the input: {}", verb::chain(&error)));
+                let done = process::set_death_signal(Signal::KILL).map_err(anyhow::Error::from);
+                if let Err(error) = done.and_then(|()| work()) {
+                    verb::log(&format!("sampan-guest: {}", verb::chain(&error)));
                     process::exit_now(1);
                 }
                 process::exit_now(0)
@@ -120,7 +127,7 @@ impl Feeder {
     }
 }
 
-impl Drop for Feeder {
+impl Drop for Aside {
     fn drop(&mut self) {
         // Waited for: it is a copy of this process, which has the trees open. Only one that hangs in a file of its asker's
         // does not end at once.
@@ -129,6 +136,7 @@ impl Drop for Feeder {
     }
 }
 
+/// Gives standard input to the command. With a pipe in between, it never has the asker's own file open.
 fn feed(head: &[u8], mut pipe: PipeWriter) -> anyhow::Result<()> {
     let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let fed = pipe
@@ -136,7 +144,9 @@ fn feed(head: &[u8], mut pipe: PipeWriter) -> anyhow::Result<()> {
         .and_then(|()| std::io::copy(&mut File::from(input), &mut File::from(OwnedFd::from(pipe))));
     match fed {
         // The command did not want all of it: its status tells why.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::from(error).context("cannot read the input"))
+        }
         _ => Ok(()),
     }
 }
@@ -195,6 +205,11 @@ impl Root {
         let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
         mount::set_tree_attributes(&null, attributes, false)?;
         Ok(Self { programs, null, trees })
+    }
+
+    /// The first tree, if the command only reads it.
+    fn read_only(&self) -> Option<&Tree> {
+        self.trees.first().filter(|tree| !tree.writable)
     }
 
     /// The trees that may be written, open, to see at the end whether what was written is kept.

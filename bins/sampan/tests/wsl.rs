@@ -171,6 +171,61 @@ fn wait_until_it_listens(began: &Receiver<()>, child: &Running) {
 }
 
 #[test]
+fn what_is_interrupted_is_called_off_and_its_end_awaited() {
+    let aborted = Reply::Failed { failure: Failure::new(Code::Abort) };
+    let failed = Reply::Failed { failure: Failure::new(Code::DiskFull) };
+    for (last, code, text) in [
+        (Some(aborted), 130, ""),
+        (Some(Reply::Done { installed: None }), 130, "It was done before it could be stopped.\n"),
+        (Some(failed), 255, "There is not enough space on the disk. \nError code: Wsl/ERROR_DISK_FULL\n"),
+        // The service is gone.
+        (None, 130, ""),
+    ] {
+        let instance = Instance::new();
+        let (ready, began) = channel();
+        let service = serve(&instance, move |socket, _, _| {
+            ready.send(()).unwrap();
+            let called_off = recv_message(socket).unwrap().is_none();
+            if let Some(last) = last {
+                say(socket, &last, &[]);
+            }
+            called_off
+        });
+        let mut order = instance.wsl(&["--manage", "a", "--move", "/x"]);
+        let mut child = Running::new(order.stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut out = child.0.stdout.take().unwrap();
+        wait_until_it_listens(&began, &child);
+        child.signal(Signal::INT);
+        assert!(service.join().unwrap());
+        let mut said = String::new();
+        out.read_to_string(&mut said).unwrap();
+        assert_eq!((child.wait().code(), said.as_str()), (Some(code), text));
+    }
+}
+
+#[test]
+fn a_second_interrupt_waits_for_nothing() {
+    let instance = Instance::new();
+    let (ready, began) = channel();
+    let (over, end) = channel::<()>();
+    let service = serve(&instance, move |socket, _, _| {
+        ready.send(()).unwrap();
+        // The first one has come; what it called off takes its time.
+        assert!(recv_message(socket).unwrap().is_none());
+        ready.send(()).unwrap();
+        let _ = end.recv();
+    });
+    let child = Running::new(quiet(&mut instance.wsl(&["--terminate", "a"])));
+    wait_until_it_listens(&began, &child);
+    child.signal(Signal::INT);
+    began.recv().unwrap();
+    child.signal(Signal::INT);
+    assert_eq!(child.wait().code(), Some(130));
+    drop(over);
+    service.join().unwrap();
+}
+
+#[test]
 fn an_interrupted_export_leaves_the_former_file_and_nothing_else() {
     let instance = Instance::new();
     let file = instance.path("home/x.tar");

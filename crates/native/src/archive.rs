@@ -17,6 +17,7 @@ use sampan_model::api::ErrorCode;
 use sampan_model::guest::{ConfineSpec, ConfinedRoot, ConfinedTree};
 
 pub(crate) use self::filter::Filter;
+use crate::cancel::Cancel;
 use crate::ticks;
 use crate::tools::guest::Guest;
 use crate::tools::{Tool, ToolError, find_confined};
@@ -28,9 +29,13 @@ const ATTRIBUTES: [&str; 4] = ["--numeric-owner", "--xattrs", "--xattrs-include=
 /// How often progress is looked at.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A packer tells how far it is after this many records of 10 KiB.
-const CHECKPOINT: u64 = 1024;
-const RECORD: u64 = 10 << 10;
+/// A packer writes, and reads large files, in records of this size: of those of 10 KiB, which tar has by itself, there are so
+/// many that they take most of its time. At its end an archive is filled up to a whole one. In units of 512 bytes.
+const BLOCKING_FACTOR: u64 = 128;
+const RECORD: u64 = BLOCKING_FACTOR * 512;
+
+/// A packer tells how far it is after this many records.
+const CHECKPOINT: u64 = 128;
 
 /// How many of tar's complaints are kept, and how many characters of each: they may quote names of any length.
 const COMPLAINTS: usize = 5;
@@ -96,8 +101,8 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Looks at the first bytes of a file or pipe.
-    pub(crate) fn open(mut file: File) -> Result<Self, ArchiveError> {
+    /// Looks at the first bytes of a file or pipe, which may keep them back.
+    pub(crate) fn open(mut file: File, cancel: &Cancel) -> Result<Self, ArchiveError> {
         let regular = file.metadata().map_err(ArchiveError::Read)?.is_file();
         let mut head = Vec::new();
         let mut range = None;
@@ -108,7 +113,11 @@ impl Archive {
             file.read_exact_at(&mut head, start).map_err(ArchiveError::Read)?;
             range = Some((start, end));
         } else {
-            (&file).take(filter::HEADER as u64).read_to_end(&mut head).map_err(ArchiveError::Read)?;
+            cancel
+                .reading(&file)
+                .take(filter::HEADER as u64)
+                .read_to_end(&mut head)
+                .map_err(ArchiveError::Read)?;
         }
         let empty = head.is_empty();
         let filter = if empty { Filter::None } else { Filter::of(&head).ok_or(ArchiveError::NoArchive)? };
@@ -198,6 +207,7 @@ pub(crate) fn pack(
         .arg(&tar)
         // POSIX' own format has room for nanoseconds.
         .args(["--create", "--one-file-system", "--sparse", "--format=posix", "--file=-"])
+        .arg(format!("--blocking-factor={BLOCKING_FACTOR}"))
         .arg(format!("--checkpoint={CHECKPOINT}"))
         .args(ATTRIBUTES)
         .args(compression)
@@ -266,21 +276,25 @@ mod tests {
         file
     }
 
+    fn open(file: File) -> Result<Archive, ArchiveError> {
+        Archive::open(file, &Cancel::default())
+    }
+
     #[test]
     fn a_file_is_looked_at_from_where_it_is_and_left_there() {
         let mut bytes = vec![b'x'; 100];
         bytes.extend_from_slice(b"BZh91");
         let mut at_the_end = file(&bytes);
         at_the_end.seek(SeekFrom::Start(100)).unwrap();
-        let archive = Archive::open(at_the_end).unwrap();
+        let archive = open(at_the_end).unwrap();
         assert_eq!(
             (archive.filter, archive.range, archive.is_empty()),
             (Filter::Bzip2, Some((100, 105)), false)
         );
         assert_eq!((&archive.file).stream_position().unwrap(), 100);
         assert!(archive.head.is_empty(), "it is read again");
-        assert!(matches!(Archive::open(file(b"plain text")), Err(ArchiveError::NoArchive)));
-        assert!(Archive::open(file(b"")).unwrap().is_empty());
+        assert!(matches!(open(file(b"plain text")), Err(ArchiveError::NoArchive)));
+        assert!(open(file(b"")).unwrap().is_empty());
     }
 
     #[test]
@@ -288,7 +302,7 @@ mod tests {
         let (pipe, mut other) = std::io::pipe().unwrap();
         other.write_all(b"BZh91").unwrap();
         drop(other);
-        let archive = Archive::open(File::from(std::os::fd::OwnedFd::from(pipe))).unwrap();
+        let archive = open(File::from(std::os::fd::OwnedFd::from(pipe))).unwrap();
         assert_eq!((archive.head.as_slice(), archive.range), (b"BZh91".as_slice(), None));
     }
 

@@ -13,6 +13,7 @@ use sampan_sys::SysError;
 
 use crate::tools::guest::Guest;
 use crate::tools::{ToolError, find};
+use crate::tree;
 
 /// What is to be built.
 #[derive(Debug)]
@@ -148,7 +149,8 @@ pub(crate) fn build(
     match built {
         Ok(()) => Ok(result),
         Err(error) => {
-            let _ = fs::remove_dir_all(workshop);
+            // Of a build that was stopped something may still end, and write until then.
+            let _ = tree::remove(workshop);
             Err(error)
         }
     }

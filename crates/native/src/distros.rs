@@ -1,5 +1,6 @@
 //! The user's distributions: everything `wsl` can ask for.
 
+mod asker;
 mod boot;
 mod convert;
 mod defaults;
@@ -33,11 +34,13 @@ use sampan_model::distro::ENGINE;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::service::{Manage, Reply, Request};
 
+use self::asker::{Asker, can_be_called_off};
 pub use self::failure::failure;
 use self::ids::Ranges;
 use self::import::Import;
 use self::turns::{Doing, Turns};
 pub(crate) use self::unregister::remove_storage;
+use crate::cancel::Cancel;
 use crate::platform::Native;
 
 /// Where a request tells how far it is and what the user should know.
@@ -86,7 +89,7 @@ impl Distros {
     }
 
     /// Answers a request that came with these descriptors on the connection `client`. Blocks until it is done, which may take
-    /// minutes; that the client is gone stops nothing.
+    /// minutes. A client that hangs up calls off what can be taken back; all else is finished.
     pub fn answer(
         &self,
         request: Request,
@@ -96,7 +99,13 @@ impl Distros {
     ) -> Answer {
         // What wsl.exe does without its service has a code path without that word.
         let served = !matches!(request, Request::Install(_) | Request::Online);
-        self.try_answer(request, fds, client, tell).unwrap_or_else(|failure| {
+        let cancel = if can_be_called_off(&request) { Cancel::by(client) } else { Ok(Cancel::default()) };
+        // Without one it is finished in any case.
+        let asker = Asker { tell, cancel: &cancel.unwrap_or_default() };
+        self.try_answer(request, fds, client, asker).unwrap_or_else(|failure| {
+            // What could not be done any more is no failure of its own.
+            let called_off = |_| Failure::new(Code::Abort);
+            let failure = asker.cancel.check().map_or_else(called_off, |()| failure);
             let failure = if served { failure.in_context(Context::Service) } else { failure };
             Answer::Last(Reply::Failed { failure })
         })
@@ -107,8 +116,9 @@ impl Distros {
         request: Request,
         fds: Vec<OwnedFd>,
         client: BorrowedFd<'_>,
-        tell: Tell<'_>,
+        asker: Asker<'_>,
     ) -> Result<Answer, Failure> {
+        let tell = asker.tell;
         match request {
             Request::Session { target, system, spec } => {
                 self.session(&target, system, *spec, &fds, client, tell)?;
@@ -121,7 +131,7 @@ impl Distros {
             Request::Status => tell(self.status()?),
             Request::SetDefault { name, force } => self.set_default(&name, force)?,
             Request::SetDefaultVersion { version } => self.set_default_version(version)?,
-            Request::SetVersion { name, version } => self.set_version(&name, version, tell)?,
+            Request::SetVersion { name, version } => self.set_version(&name, version, asker)?,
             Request::Terminate { name } => self.terminate(&name)?,
             Request::Unregister { name, force } => self.unregister(&name, force, tell)?,
             Request::Import { name, location, version, vhd, source } => {
@@ -136,20 +146,20 @@ impl Distros {
                     first_run: false,
                     of_container: false,
                 };
-                self.import(import, tell)?;
+                self.import(import, asker)?;
             }
             Request::ImportInPlace { name, disk } => {
-                self.import_in_place(&name, &disk, tell)?;
+                self.import_in_place(&name, &disk, asker)?;
             }
             Request::Export { name, format, file } => {
-                self.export(&name, format, only(fds)?, &file, tell)?;
+                self.export(&name, format, only(fds)?, &file, asker)?;
             }
-            Request::Manage { name, action } => return self.manage(&name, action, &fds, tell),
+            Request::Manage { name, action } => return self.manage(&name, action, &fds, asker),
             Request::SetPrivileged { name, privileged } => self.set_privileged(&name, privileged)?,
             // Ends the engine too, which is not known here.
             Request::Shutdown { .. } => return Err(Failure::new(Code::Unexpected)),
             Request::Install(install) => {
-                let installed = Some(self.install(&install, fds.into_iter().next(), tell)?);
+                let installed = Some(self.install(&install, fds.into_iter().next(), asker)?);
                 return Ok(Answer::Last(Reply::Done { installed }));
             }
             Request::Online => tell(Reply::Online { rows: self.online()? }),
@@ -164,14 +174,14 @@ impl Distros {
         name: &str,
         action: Manage,
         streams: &[OwnedFd],
-        tell: Tell<'_>,
+        asker: Asker<'_>,
     ) -> Result<Answer, Failure> {
         match action {
-            Manage::Move { folder } => self.relocate(name, &folder, tell)?,
-            Manage::Resize { bytes } => self.resize(name, bytes, tell)?,
+            Manage::Move { folder } => self.relocate(name, &folder, asker)?,
+            Manage::Resize { bytes } => self.resize(name, bytes, asker)?,
             Manage::SetSparse { sparse } => self.set_sparse(name, sparse)?,
             Manage::SetDefaultUser { user } => {
-                if let Some(end) = self.set_default_user(name, &user, streams, tell)? {
+                if let Some(end) = self.set_default_user(name, &user, streams, asker.tell)? {
                     return Ok(Answer::Last(Reply::Ended { end }));
                 }
             }

@@ -14,6 +14,7 @@ use sampan_model::registry::ImageRecord;
 use sampan_model::size;
 
 use crate::archive::{Archive, ArchiveError};
+use crate::cancel::Cancel;
 use crate::debootstrap::{self, BuildError, Recipe, Told};
 use crate::digest;
 use crate::tools::ToolError;
@@ -141,7 +142,7 @@ fn manifest_hook(recipe: &ImageRecipe<'_>) -> String {
 /// The archive's path and hash.
 pub(crate) fn identify(archive: &Path) -> Result<ImageRecord, ImageError> {
     let error = |source| ImageError::File { path: archive.to_owned(), source };
-    let hash = digest::sha256(&mut File::open(archive).map_err(error)?).map_err(error)?;
+    let hash = digest::sha256(File::open(archive).map_err(error)?).map_err(error)?;
     let sha256 = hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     Ok(ImageRecord { source: archive.display().to_string(), sha256 })
 }
@@ -159,7 +160,7 @@ pub(crate) fn unpack(guest: &Guest, archive: &Path, image: &Path, sink: Sink<'_>
         ArchiveError::Tool(source) => ImageError::Unpack { path: archive.to_owned(), source },
     };
     let file = File::open(archive).map_err(|source| unpack(ArchiveError::Read(source)))?;
-    let opened = Archive::open(file).map_err(unpack)?;
+    let opened = Archive::open(file, &Cancel::default()).map_err(unpack)?;
     if opened.is_empty() {
         return Err(unpack(ArchiveError::NoArchive));
     }

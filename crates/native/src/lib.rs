@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod cancel;
 mod cgroup;
 mod check;
 mod debootstrap;

@@ -13,6 +13,8 @@ use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
 use sampan_sys::process;
 
+use crate::cancel::{Cancel, Cancelled};
+
 /// Programs of the system live here although some root shells don't say so in PATH.
 const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
@@ -32,6 +34,8 @@ pub(crate) enum ToolError {
     Deadline { program: String, limit: Duration },
     #[error("cannot talk to {program}")]
     Talk { program: String, source: std::io::Error },
+    #[error("{program} was stopped")]
+    Cancelled { program: String, source: Cancelled },
 }
 
 fn stderr_text(lines: &[String]) -> String {
@@ -49,7 +53,7 @@ impl ToolError {
             Self::Start { source, .. } | Self::Talk { source, .. } => {
                 source.kind() == std::io::ErrorKind::StorageFull
             }
-            Self::Missing { .. } | Self::Deadline { .. } => false,
+            Self::Missing { .. } | Self::Deadline { .. } | Self::Cancelled { .. } => false,
         }
     }
 
@@ -102,6 +106,7 @@ pub(crate) struct Tool {
     path: PathBuf,
     command: Command,
     limit: Duration,
+    cancel: Cancel,
 }
 
 impl Tool {
@@ -116,7 +121,7 @@ impl Tool {
     pub(crate) fn at(program: &str, path: PathBuf, limit: Duration) -> Self {
         let mut command = Command::new(&path);
         command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { program: program.to_owned(), path, command, limit }
+        Self { program: program.to_owned(), path, command, limit, cancel: Cancel::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -135,6 +140,12 @@ impl Tool {
 
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    /// It is stopped when nobody waits for it any more.
+    pub(crate) fn stopped_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
         self
     }
 
@@ -176,6 +187,7 @@ impl Tool {
         if input.is_some() {
             self.command.stdin(Stdio::piped());
         }
+        self.cancel.check().map_err(|source| self.cancelled(source))?;
         let mut child = self
             .command
             .spawn()
@@ -191,6 +203,10 @@ impl Tool {
         } else {
             Err(ToolError::Failed { program: self.program, status, stderr })
         }
+    }
+
+    fn cancelled(&self, source: Cancelled) -> ToolError {
+        ToolError::Cancelled { program: self.program.clone(), source }
     }
 
     /// Feeds, listens and waits, each on a thread of its own, so that no full pipe can hold up another.
@@ -219,15 +235,16 @@ impl Tool {
             });
             let errors = scope.spawn(move || last_lines(stderr, line));
             let left = self.limit.saturating_sub(started.elapsed());
-            let ended = process::wait_exit(&pidfd, Some(left)).map_err(|error| talk(error.errno().into()))?;
-            if !ended {
+            let ended = self.cancel.wait_for(&pidfd, Some(left));
+            let ended = ended.map_err(|error| talk(error.errno().into()))?;
+            if ended != Ok(true) {
                 let _ = child.kill();
             }
             let status = child.wait().map_err(talk)?;
             let stderr = errors.join().unwrap_or_default();
             let stdout = listener.join().unwrap_or_else(|_| Ok(Vec::new())).map_err(talk)?;
             let fed = feeder.map_or(Ok(()), |feeder| feeder.join().unwrap_or(Ok(())));
-            if !ended {
+            if !ended.map_err(|source| self.cancelled(source))? {
                 return Err(ToolError::Deadline { program: self.program.clone(), limit: self.limit });
             }
             if status.success() {
@@ -277,6 +294,8 @@ fn last_lines(stderr: Option<impl Read>, line: &impl Fn(&str)) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     const LONG: Duration = Duration::from_mins(1);
@@ -293,6 +312,21 @@ mod tests {
     fn a_program_that_hangs_is_ended() {
         let hung = Tool::new("sleep", Duration::from_millis(50)).unwrap().arg("1000").output();
         assert!(matches!(hung, Err(ToolError::Deadline { .. })), "{hung:?}");
+    }
+
+    #[test]
+    fn a_program_that_nobody_waits_for_is_ended_or_not_even_started() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let cancel = Cancel::by(ours.as_fd()).unwrap();
+        let sleep = || Tool::new("sleep", LONG).unwrap().arg("1000").stopped_by(&cancel);
+        std::thread::scope(|scope| {
+            let hung = scope.spawn(|| sleep().output());
+            drop(theirs);
+            let hung = hung.join().unwrap();
+            assert!(matches!(hung, Err(ToolError::Cancelled { .. })), "{hung:?}");
+        });
+        let nothing = Tool::at("it", PathBuf::from("/no/such/program"), LONG).stopped_by(&cancel).output();
+        assert!(matches!(nothing, Err(ToolError::Cancelled { .. })), "{nothing:?}");
     }
 
     #[test]

@@ -52,6 +52,17 @@ pub fn fitrim(mount: &Path) -> Result<u64> {
     Ok(range.length)
 }
 
+/// Begins to write all of a file that is not on its disk yet, and waits for nothing: there is less left to be synced at the
+/// end.
+pub fn begin_write_back(file: impl AsFd) -> Result<()> {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: the call takes numbers and touches no memory of this process. A length of 0 is that up to the end.
+    if unsafe { libc::sync_file_range(fd, 0, 0, libc::SYNC_FILE_RANGE_WRITE) } != 0 {
+        return Err(SysError::new("begin to write back", "a file", last_errno()));
+    }
+    Ok(())
+}
+
 /// Bytes that an ordinary user can still write on the file system of `path`.
 pub fn free_space(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(path).on("ask for the free space at", path)?;

@@ -12,8 +12,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sampan_sys::fs::{
-    allocated_bytes, free_space, hold_reserve, open_in_root, punch_hole_supported, write_atomic,
-    write_from_reserve, write_whole,
+    allocated_bytes, begin_write_back, free_space, hold_reserve, open_in_root, punch_hole_supported,
+    write_atomic, write_from_reserve, write_whole,
 };
 use sampan_sys::inotify::Watch;
 use sampan_sys::lock::FileLock;
@@ -270,4 +270,16 @@ fn watch_sees_a_new_file() {
     writer.join().unwrap();
     let _ = watch.wait(Some(Duration::ZERO)).unwrap();
     assert!(!watch.wait(Some(Duration::ZERO)).unwrap(), "what was seen is not told again");
+}
+
+#[test]
+fn what_is_written_back_early_is_the_same_and_a_pipe_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("file");
+    write_atomic(&path, &[7; 10_000], 0o600).unwrap();
+    let file = std::fs::File::options().append(true).open(&path).unwrap();
+    begin_write_back(&file).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), [7; 10_000]);
+    let (_reader, writer) = std::io::pipe().unwrap();
+    assert_eq!(begin_write_back(&writer).unwrap_err().errno(), Errno::SPIPE);
 }

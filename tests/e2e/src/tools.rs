@@ -271,6 +271,12 @@ impl Job {
         }
     }
 
+    /// Does what Ctrl-C in its terminal would do.
+    pub fn interrupt(&self) {
+        // It may just have ended by itself.
+        let _ = kill_process_group(self.group, Signal::INT);
+    }
+
     /// Kills its process group.
     pub fn kill(&self) {
         if !self.has_ended() {

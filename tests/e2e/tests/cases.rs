@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod bad_images;
+mod called_off;
 mod check;
 mod containers;
 mod context;
@@ -74,6 +75,7 @@ pub(crate) fn all() -> Vec<Case> {
         mount_places::cases(),
         private_network::cases(),
         repair::cases(),
+        called_off::cases(),
     ]
     .into_iter()
     .flatten()

@@ -26,7 +26,7 @@ use sampan_model::wsl::service::{Reply, Request};
 use sampan_model::wsl::{message, usage};
 
 use self::console::Console;
-use self::conversation::{Conversation, is_repeatable, unexpected, unfinished};
+use self::conversation::{Conversation, ENDING, Signals, is_repeatable, unexpected, unfinished};
 use self::halt::of_problem;
 use crate::cli::Format;
 use crate::{commands, output};
@@ -130,11 +130,13 @@ impl<'a> Wsl<'a> {
         request: &Request,
         fds: &[BorrowedFd<'_>],
     ) -> Result<Option<Reply>, Halt> {
+        // Before anything is asked for: who asks has to hear the end of it.
+        let signals = Signals::block(&ENDING)?;
         let attempts = if is_repeatable(request) { 2 } else { 1 };
         for _ in 0..attempts {
             let Some(connection) = find(self.reach)? else { return Ok(None) };
             let conversation = Conversation::begin(connection, self.reach.state(), request.clone(), fds)?;
-            if let Some(last) = conversation.finish(&mut self.console)? {
+            if let Some(last) = conversation.finish(&signals, &mut self.console)? {
                 return Ok(Some(last));
             }
             conversation.outlived_service();

@@ -12,8 +12,8 @@ const PIECE: usize = 1 << 20;
 const UNIT: usize = 64 << 10;
 
 /// Makes the empty file `to` a copy of `from`: the blocks of the same, where the file system can do that, or all bytes
-/// that are not zero. `told` hears how many bytes of the file are done.
-pub(crate) fn copy(from: &File, to: &File, told: &dyn Fn(u64)) -> io::Result<()> {
+/// that are not zero. `told` hears how many bytes of the file are done; an error of it ends the copying.
+pub(crate) fn copy(from: &File, to: &File, told: &dyn Fn(u64) -> io::Result<()>) -> io::Result<()> {
     let length = from.metadata()?.len();
     if rustix::fs::ioctl_ficlone(to, from).is_err() {
         to.set_len(length)?;
@@ -23,8 +23,7 @@ pub(crate) fn copy(from: &File, to: &File, told: &dyn Fn(u64)) -> io::Result<()>
                     to.write_all_at(unit, offset + (index * UNIT) as u64)?;
                 }
             }
-            told(offset + bytes.len() as u64);
-            Ok(())
+            told(offset + bytes.len() as u64)
         })?;
     }
     to.sync_all()
@@ -104,7 +103,11 @@ mod tests {
     fn holes_stay_holes_and_bytes_stay_bytes() {
         let (from, to) = (sparse(), tempfile::tempfile().unwrap());
         let told = Mutex::new(Vec::new());
-        copy(&from, &to, &|done| told.lock().unwrap().push(done)).unwrap();
+        let tell = |done| {
+            told.lock().unwrap().push(done);
+            Ok(())
+        };
+        copy(&from, &to, &tell).unwrap();
         assert_eq!(to.metadata().unwrap().len(), LENGTH);
         for (at, expected) in [(5_000_000_001, b'a'), ((1 << 30) + 100, b'b'), (LENGTH - 1, b'z'), (0, 0)] {
             assert_eq!(byte(&to, at), expected, "at {at}");
@@ -112,6 +115,21 @@ mod tests {
         assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20, "zeroes are left out");
         let told = told.into_inner().unwrap();
         assert!(told.is_sorted() && told.iter().all(|done| *done <= LENGTH), "{told:?}");
+    }
+
+    #[test]
+    fn a_copy_that_is_called_off_ends() {
+        let (from, to) = (sparse(), tempfile::tempfile().unwrap());
+        // Where the blocks are shared there is nothing to be called off.
+        if rustix::fs::ioctl_ficlone(&to, &from).is_err() {
+            let (from, told) = (sparse(), Mutex::new(0));
+            let tell = |_| {
+                *told.lock().unwrap() += 1;
+                Err(io::ErrorKind::BrokenPipe.into())
+            };
+            assert_eq!(copy(&from, &to, &tell).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(*told.lock().unwrap(), 1);
+        }
     }
 
     #[test]

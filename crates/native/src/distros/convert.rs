@@ -13,7 +13,7 @@ use super::import::no_room;
 use super::progress::Progress;
 use super::storage::Storage;
 use super::turns::Doing;
-use super::{Distros, Tell, guard};
+use super::{Asker, Distros, guard};
 use crate::tools::ToolError;
 use crate::tree;
 use crate::wslconfig::HostConfig;
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 impl Distros {
     /// Converts a distribution, which ends for it. Whatever fails, it is as it was before.
-    pub(super) fn set_version(&self, name: &str, version: u8, tell: Tell<'_>) -> Result<(), Failure> {
+    pub(super) fn set_version(&self, name: &str, version: u8, asker: Asker<'_>) -> Result<(), Failure> {
         let entry = self.find_whole(name)?;
         guard::users_only(&entry.name, "converting it")?;
         if !matches!(version, 1 | 2) {
@@ -41,7 +41,7 @@ impl Distros {
         let entry = self.settle_leftover(&entry)?;
         let old = Storage::of(&self.native.instance, &entry);
         let new = old.with_version(version);
-        let progress = Progress::new(tell, message::progress::CONVERTING);
+        let progress = Progress::new(asker, message::progress::CONVERTING);
         let total = old.used_bytes()?;
         new.require_free()?;
         self.change(&entry, |entry| entry.leftover = Some(Leftover::Version { version }))?;
@@ -61,7 +61,7 @@ impl Distros {
         }
         if let Err(error) = self.find_whole(name).and_then(|entry| self.settle_leftover(&entry)) {
             let message = format!("the storage of version {} is still there: {error}", entry.version);
-            tell(Reply::Warning { message });
+            asker.tell(Reply::Warning { message });
         }
         Ok(())
     }
@@ -79,8 +79,10 @@ impl Distros {
         let before = free();
         // What the copy takes is the only sign of how far it is; others who write there make it a guess.
         let tick = || progress.told(before.saturating_sub(free()), total);
-        let copied =
-            crate::ticks::during(TICK, tick, || tree::copy(&self.native.guest, old.root(), new.root()));
+        let guest = progress.asker.guest(&self.native.guest);
+        let copied = crate::ticks::during(TICK, tick, || tree::copy(&guest, old.root(), new.root()));
+        // One that was stopped lets go of the disks a moment after its end.
+        let _ = old.wait_free();
         copied.map_err(|error| not_converted(error, new, size))
     }
 }

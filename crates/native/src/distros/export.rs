@@ -14,7 +14,7 @@ use super::failure::failure;
 use super::progress::Progress;
 use super::storage::{Storage, cannot};
 use super::turns::Doing;
-use super::{Distros, Tell, guard};
+use super::{Asker, Distros, guard};
 use crate::archive::{self, ArchiveError, Filter};
 use crate::disk::copy::copy;
 use crate::disk::virtual_disk::{self, DiskFormat};
@@ -31,7 +31,7 @@ impl Distros {
         format: Format,
         file: OwnedFd,
         file_name: &str,
-        tell: Tell<'_>,
+        asker: Asker<'_>,
     ) -> Result<(), Failure> {
         let entry = self.find_whole(name)?;
         guard::stopped(&entry.name, self.engine_runs()?)?;
@@ -51,10 +51,10 @@ impl Distros {
         let entry = self.find_again(&entry)?;
         self.ensure_stopped(&entry)?;
         let output = file.try_clone().map_err(|error| not_written(file_name, &error))?;
-        let progress = Progress::new(tell, message::progress::EXPORTING);
+        let progress = Progress::new(asker, message::progress::EXPORTING);
         let written = match disk {
             Some(format) => self.write_disk(&entry, format, output, file_name, &progress),
-            None => self.write_archive(&entry, filter(format), output, file_name, &progress, tell),
+            None => self.write_archive(&entry, filter(format), output, file_name, &progress),
         };
         let kept = written.and_then(|()| match file.sync_all() {
             Err(error) if regular => Err(not_written(file_name, &error)),
@@ -73,14 +73,21 @@ impl Distros {
         output: File,
         file_name: &str,
         progress: &Progress<'_>,
-        tell: Tell<'_>,
     ) -> Result<(), Failure> {
         let storage = Storage::of(&self.native.instance, entry);
         let total = storage.used_bytes()?;
-        let told = |bytes| progress.told(bytes, total);
-        let packed = archive::pack(&self.native.guest, storage.root(), filter, output, LIMIT, &told);
+        let written = output.try_clone().map_err(|error| not_written(file_name, &error))?;
+        let told = |bytes| {
+            progress.told(bytes, total);
+            // While tar reads on. A pipe has nothing to be written back.
+            let _ = sampan_sys::fs::begin_write_back(&written);
+        };
+        let guest = progress.asker.guest(&self.native.guest);
+        let packed = archive::pack(&guest, storage.root(), filter, output, LIMIT, &told);
+        // One that was stopped lets go of the disk a moment after its end.
+        let _ = storage.wait_free();
         for complaint in packed.map_err(|error| not_exported(error, file_name))? {
-            tell(Reply::Warning { message: format!("{}: {complaint}", entry.name) });
+            progress.asker.tell(Reply::Warning { message: format!("{}: {complaint}", entry.name) });
         }
         Ok(())
     }
@@ -98,12 +105,13 @@ impl Distros {
         storage.used_bytes()?;
         let image = storage.path();
         if format != DiskFormat::Raw {
-            let written = virtual_disk::export(&self.native.guest, &image, format, output);
+            let written =
+                virtual_disk::export(&progress.asker.guest(&self.native.guest), &image, format, output);
             return written.map_err(|error| not_exported(error.into(), file_name));
         }
         let from = File::open(&image).map_err(|error| cannot("read", &image, &error))?;
         let total = from.metadata().map_or(0, |meta| meta.len());
-        copy(&from, &output, &|done| progress.told(done, total))
+        copy(&from, &output, &|done| progress.copied(done, total))
             .map_err(|error| not_written(file_name, &error))
     }
 }

@@ -20,7 +20,7 @@ use super::probe::Probe;
 use super::progress::Progress;
 use super::storage::{Place, Storage, cannot};
 use super::turns::Doing;
-use super::{Distros, Tell, disk_file, guard};
+use super::{Asker, Distros, disk_file, guard};
 use crate::archive::{Archive, ArchiveError};
 use crate::disk;
 use crate::disk::content::flaw;
@@ -69,17 +69,22 @@ enum Content {
 
 impl Distros {
     /// Makes a distribution; what is in the registry about it afterwards.
-    pub(super) fn import(&self, import: Import<'_>, tell: Tell<'_>) -> Result<Entry, Failure> {
-        self.try_import(import, tell).map_err(|failure| failure.in_context(Context::RegisterDistro))
+    pub(super) fn import(&self, import: Import<'_>, asker: Asker<'_>) -> Result<Entry, Failure> {
+        self.try_import(import, asker).map_err(|failure| failure.in_context(Context::RegisterDistro))
     }
 
     /// Registers a disk where it is. One in a format of other machines is converted beside it, and stays.
-    pub(super) fn import_in_place(&self, name: &str, path: &Path, tell: Tell<'_>) -> Result<Entry, Failure> {
-        self.try_import_in_place(name, path, tell)
+    pub(super) fn import_in_place(
+        &self,
+        name: &str,
+        path: &Path,
+        asker: Asker<'_>,
+    ) -> Result<Entry, Failure> {
+        self.try_import_in_place(name, path, asker)
             .map_err(|failure| failure.in_context(Context::RegisterDistro))
     }
 
-    fn try_import(&self, import: Import<'_>, tell: Tell<'_>) -> Result<Entry, Failure> {
+    fn try_import(&self, import: Import<'_>, asker: Asker<'_>) -> Result<Entry, Failure> {
         let registry = self.native.store.current().map_err(failure)?;
         let version = match (import.vhd, import.version) {
             (true, Some(1)) => return Err(Failure::new(Code::Wsl2Needed)),
@@ -116,15 +121,16 @@ impl Distros {
             format = found;
             Content::Disk(file)
         } else {
-            let opened = Archive::open(import.file.into());
+            let opened = Archive::open(import.file.into(), asker.cancel);
             let archive = opened.map_err(|error| not_imported(error, &storage, size))?;
             Content::Archive(if import.of_container { archive.of_container() } else { archive })
         };
 
         let _turn = self.turns.take(guid, Doing::Installing)?;
         self.register(&entry, &place)?;
-        let progress = Progress::new(tell, message::progress::IMPORTING);
-        let warn = |complaint| tell(Reply::Warning { message: format!("{}: {complaint}", import.source) });
+        let progress = Progress::new(asker, message::progress::IMPORTING);
+        let warn =
+            |complaint| asker.tell(Reply::Warning { message: format!("{}: {complaint}", import.source) });
         place
             .make(if entry.base.is_some() { PUBLIC } else { OWN })
             .and_then(|()| match content {
@@ -137,7 +143,7 @@ impl Distros {
             .map_err(|failure| self.undo(&entry, failure))
     }
 
-    fn try_import_in_place(&self, name: &str, path: &Path, tell: Tell<'_>) -> Result<Entry, Failure> {
+    fn try_import_in_place(&self, name: &str, path: &Path, asker: Asker<'_>) -> Result<Entry, Failure> {
         let registry = self.native.store.current().map_err(failure)?;
         require_name(&registry, name)?;
         if !path.is_absolute() {
@@ -167,7 +173,7 @@ impl Distros {
         entry.phase = Phase::Installing;
         entry.leftover = Some(Leftover::Folder { folder: folder.to_owned(), made: false, moved: false });
         self.register(&entry, &place)?;
-        let progress = Progress::new(tell, message::progress::IMPORTING);
+        let progress = Progress::new(asker, message::progress::IMPORTING);
         self.copy_disk(file, format, &shown, &storage, &progress)
             .and_then(|()| storage.probe())
             .map_err(|failure| disk_file::of_copy(failure, &shown, format))
@@ -198,7 +204,8 @@ impl Distros {
     ) -> Result<(), Failure> {
         storage.create(size)?;
         let told = |permille: u16| progress.told(u64::from(permille), 1000);
-        let unpacked = archive.unpack(&self.native.guest, storage.root(), LIMIT, &told);
+        let unpacked =
+            archive.unpack(&progress.asker.guest(&self.native.guest), storage.root(), LIMIT, &told);
         unpacked.map_err(|error| not_imported(error, storage, size))?.into_iter().for_each(warn);
         Ok(())
     }
@@ -216,16 +223,18 @@ impl Distros {
         let to = storage.create_empty()?;
         if format == DiskFormat::Raw {
             let total = from.metadata().map_or(0, |meta| meta.len());
-            let copied = disk::copy::copy(&from, &to, &|done| progress.told(done, total));
+            let copied = disk::copy::copy(&from, &to, &|done| progress.copied(done, total));
             copied.map_err(|error| cannot("write", &path, &error))?;
         } else {
-            virtual_disk::import(&self.native.guest, from, format, storage.folder(), storage.disk())
-                .map_err(|error| match error {
+            let guest = progress.asker.guest(&self.native.guest);
+            virtual_disk::import(&guest, from, format, storage.folder(), storage.disk()).map_err(
+                |error| match error {
                     ToolError::Failed { ref stderr, .. } if !error.is_disk_full() => {
                         disk_file::not_converted(source, format, stderr)
                     }
                     error => not_imported(error.into(), storage, to.metadata().map_or(0, |meta| meta.len())),
-                })?;
+                },
+            )?;
             let flaw = flaw(&to).map_err(|error| cannot("read", &path, &error))?;
             if let Some(flaw) = flaw {
                 return Err(disk_file::no_disk(source, &flaw));

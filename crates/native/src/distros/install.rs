@@ -20,7 +20,7 @@ use super::failure::failure;
 use super::import::{Import, require_name};
 use super::progress::Progress;
 use super::storage::cannot;
-use super::{Distros, Tell};
+use super::{Asker, Distros};
 use crate::platform::fresh_guid;
 use crate::wslconfig::HostConfig;
 
@@ -31,26 +31,26 @@ impl Distros {
         &self,
         request: &Install,
         file: Option<OwnedFd>,
-        tell: Tell<'_>,
+        asker: Asker<'_>,
     ) -> Result<String, Failure> {
         match (&request.from_file, file) {
             (Some(source), Some(file)) => {
-                say(tell, &message::installing(source));
-                self.register_new(request, request.name.as_deref(), file, source, tell)
+                say(asker, &message::installing(source));
+                self.register_new(request, request.name.as_deref(), file, source, asker)
             }
             (None, None) => self
-                .install_offered(request, tell)
+                .install_offered(request, asker)
                 .map_err(|failure| failure.in_context(Context::InstallDistro)),
             _ => Err(Failure::new(Code::InvalidArg)),
         }
     }
 
-    fn install_offered(&self, request: &Install, tell: Tell<'_>) -> Result<String, Failure> {
+    fn install_offered(&self, request: &Install, asker: Asker<'_>) -> Result<String, Failure> {
         let is_debian = request.distribution.as_deref().is_some_and(debian::is_meant);
-        let catalog = match self.catalog() {
+        let catalog = match self.catalog(asker.cancel) {
             Err(NoCatalog::Unreachable(failure)) if is_debian && !request.legacy => {
-                tell(Reply::Warning { message: failure.message.trim_end().to_owned() });
-                return self.install_debian(request, tell);
+                asker.tell(Reply::Warning { message: failure.message.trim_end().to_owned() });
+                return self.install_debian(request, asker);
             }
             catalog => catalog?,
         };
@@ -61,14 +61,14 @@ impl Distros {
                 if overriding {
                     let message =
                         format!("The distribution \"{wanted}\" is provided by an override manifest.");
-                    tell(Reply::Warning { message });
+                    asker.tell(Reply::Warning { message });
                 }
                 match found {
-                    Found::Version(version) => self.install_version(request, version, tell),
+                    Found::Version(version) => self.install_version(request, version, asker),
                     Found::Package(package) => Err(only_a_package(&package.name)),
                 }
             }
-            None if is_debian && !request.legacy => self.install_debian(request, tell),
+            None if is_debian && !request.legacy => self.install_debian(request, asker),
             None => Err(Failure::not_in_manifest(wanted)),
         }
     }
@@ -77,7 +77,7 @@ impl Distros {
         &self,
         request: &Install,
         version: &Version,
-        tell: Tell<'_>,
+        asker: Asker<'_>,
     ) -> Result<String, Failure> {
         let name = request.name.as_deref().unwrap_or(&version.name);
         self.require_new(name)?;
@@ -86,22 +86,22 @@ impl Distros {
             |code, why: &str| Failure::new(code).with_message(format!("Failed to download '{url}'. {why}"));
         let address = Address::of(url).map_err(|error| error.failure(what))?;
         let from_web = matches!(address, Address::Web(_));
-        let installing = || say(tell, &message::installing(&version.friendly_name));
+        let installing = || say(asker, &message::installing(&version.friendly_name));
         if from_web {
-            say(tell, &message::downloading(&version.friendly_name));
+            say(asker, &message::downloading(&version.friendly_name));
         } else {
             installing();
         }
         // Before minutes are spent on what can't be right.
         manifest::bytes_of_hex(&version.archive.sha256).map_err(ChecksumError::Invalid)?;
-        let progress = Progress::new(tell, message::progress::DOWNLOADING);
+        let progress = Progress::new(asker, message::progress::DOWNLOADING);
         let fetched = download::archive(&address, &self.native.instance.cache(), &progress);
         let fetched = fetched.map_err(|error| error.failure(what))?;
         if from_web {
             installing();
         }
         manifest::check(&version.archive.sha256, &fetched.sha256)?;
-        self.register_new(request, Some(name), fetched.file.into(), &version.friendly_name, tell)
+        self.register_new(request, Some(name), fetched.file.into(), &version.friendly_name, asker)
     }
 
     /// An error when no new distribution can be called `name`: said before minutes are spent on it.
@@ -121,7 +121,7 @@ impl Distros {
         name: Option<&str>,
         file: OwnedFd,
         source: &str,
-        tell: Tell<'_>,
+        asker: Asker<'_>,
     ) -> Result<String, Failure> {
         let register = || {
             let usual = || usual_location(&HostConfig::read().values.distribution_install_path);
@@ -140,7 +140,7 @@ impl Distros {
                 first_run: true,
                 of_container: request.of_container,
             };
-            self.import(import, tell)
+            self.import(import, asker)
         };
         let entry = register().map_err(|failure| failure.in_context(Context::Service))?;
         Ok(entry.name)
@@ -164,8 +164,8 @@ fn usual_location(above: &str) -> Result<Option<PathBuf>, Failure> {
     Ok(Some(above.join(guid.to_string())))
 }
 
-fn say(tell: Tell<'_>, text: &str) {
-    tell(Reply::Line { text: text.trim_end_matches('\n').to_owned() });
+fn say(asker: Asker<'_>, text: &str) {
+    asker.tell(Reply::Line { text: text.trim_end_matches('\n').to_owned() });
 }
 
 fn no_default() -> Failure {

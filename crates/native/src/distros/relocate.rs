@@ -14,7 +14,7 @@ use super::import::no_room;
 use super::progress::Progress;
 use super::storage::{Place, Storage, cannot, remove_empty};
 use super::turns::Doing;
-use super::{Distros, Tell, guard};
+use super::{Asker, Distros, guard};
 use crate::disk::{self, copy};
 use crate::distro::Running;
 use crate::tools::ToolError;
@@ -25,11 +25,11 @@ const MOVING: &str = "Move in progress, this may take a few minutes.";
 
 impl Distros {
     /// Brings a stopped distribution to another folder. Whatever fails, it is where it was before.
-    pub(super) fn relocate(&self, name: &str, folder: &Path, tell: Tell<'_>) -> Result<(), Failure> {
-        self.try_relocate(name, folder, tell).map_err(|failure| failure.in_context(Context::MoveDistro))
+    pub(super) fn relocate(&self, name: &str, folder: &Path, asker: Asker<'_>) -> Result<(), Failure> {
+        self.try_relocate(name, folder, asker).map_err(|failure| failure.in_context(Context::MoveDistro))
     }
 
-    fn try_relocate(&self, name: &str, folder: &Path, tell: Tell<'_>) -> Result<(), Failure> {
+    fn try_relocate(&self, name: &str, folder: &Path, asker: Asker<'_>) -> Result<(), Failure> {
         let entry = self.find_whole(name)?;
         guard::users_only(&entry.name, "moving it")?;
         let instance = &self.native.instance;
@@ -52,7 +52,7 @@ impl Distros {
         new.require_free()?;
         let leftover = Leftover::Folder { folder: place.folder.clone(), made: place.missing, moved: false };
         self.change(&entry, |entry| entry.leftover = Some(leftover))?;
-        let progress = Progress::new(tell, MOVING);
+        let progress = Progress::new(asker, MOVING);
         let moved = place.make(0o755).and_then(|()| self.bring(&old, &new, &progress)).and_then(|()| {
             self.change(&entry, |entry| {
                 entry.base = Some(place.folder.clone());
@@ -66,7 +66,7 @@ impl Distros {
         }
         if let Err(error) = self.find_whole(name).and_then(|entry| self.settle_leftover(&entry)) {
             let message = format!("{} is still there: {error}", old.path().display());
-            tell(Reply::Warning { message });
+            asker.tell(Reply::Warning { message });
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Distros {
             }
             Err(error) if error.kind() == ErrorKind::CrossesDevices && old.is_disk() => {
                 let copied =
-                    copy_image(&from, &new.create_empty()?, &|done, total| progress.told(done, total));
+                    copy_image(&from, &new.create_empty()?, &|done, total| progress.copied(done, total));
                 let settled = copied.and_then(|file| disk::settle(&file, new.folder()));
                 settled.map_err(|error| match error.kind() {
                     ErrorKind::StorageFull => no_room(new, None),
@@ -94,15 +94,17 @@ impl Distros {
                 // Also an error when it can't be used.
                 old.used_bytes()?;
                 new.create(0)?;
-                tree::copy(&self.native.guest, old.root(), new.root()).map_err(|error| match error {
-                    error if error.is_disk_full() => no_room(new, None),
-                    error @ ToolError::Failed { .. } => {
-                        let why = sampan_backend::error::chain(&error);
-                        let message = "The distribution could not be moved, and is where it was before.";
-                        Failure::new(Code::Fail).with_message(format!("{message}\n{why}"))
-                    }
-                    error => failure(error),
-                })
+                tree::copy(&progress.asker.guest(&self.native.guest), old.root(), new.root()).map_err(
+                    |error| match error {
+                        error if error.is_disk_full() => no_room(new, None),
+                        error @ ToolError::Failed { .. } => {
+                            let why = sampan_backend::error::chain(&error);
+                            let message = "The distribution could not be moved, and is where it was before.";
+                            Failure::new(Code::Fail).with_message(format!("{message}\n{why}"))
+                        }
+                        error => failure(error),
+                    },
+                )
             }
             Err(error) => Err(cannot("move", &from, &error)),
         }
@@ -135,7 +137,11 @@ impl Distros {
 }
 
 /// Copies an image with its owner and permissions.
-fn copy_image(from: &Path, to: &File, told: &dyn Fn(u64, u64)) -> std::io::Result<File> {
+fn copy_image(
+    from: &Path,
+    to: &File,
+    told: &dyn Fn(u64, u64) -> std::io::Result<()>,
+) -> std::io::Result<File> {
     let source = File::open(from)?;
     let meta = source.metadata()?;
     copy::copy(&source, to, &|done| told(done, meta.len()))?;

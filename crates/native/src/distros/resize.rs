@@ -6,7 +6,7 @@ use super::failure::failure;
 use super::progress::Progress;
 use super::storage::Storage;
 use super::turns::Doing;
-use super::{Distros, Tell, guard};
+use super::{Asker, Distros, guard};
 use crate::disk::resize::{ResizeError, resize};
 
 /// What is said meanwhile.
@@ -14,7 +14,7 @@ const RESIZING: &str = "Resize in progress, this may take a few minutes.";
 
 impl Distros {
     /// Changes how large the disk of a stopped distribution may grow.
-    pub(super) fn resize(&self, name: &str, bytes: u64, tell: Tell<'_>) -> Result<(), Failure> {
+    pub(super) fn resize(&self, name: &str, bytes: u64, asker: Asker<'_>) -> Result<(), Failure> {
         let entry = self.find_whole(name)?;
         if entry.version != 2 {
             return Err(Failure::new(Code::Wsl2Needed));
@@ -27,7 +27,7 @@ impl Distros {
         }
         self.require_stopped(&entry)?;
         let image = Storage::of(&self.native.instance, &entry).path();
-        let progress = Progress::new(tell, RESIZING);
+        let progress = Progress::new(asker, RESIZING);
         resize(&image, bytes, &|permille| progress.told(permille, 1000)).map_err(|error| match error {
             ResizeError::InUse { .. } => Failure::new(Code::DistroNotStopped),
             error => not_resized(failure(error)),

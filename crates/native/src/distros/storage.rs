@@ -24,8 +24,8 @@ use crate::{hub, tree};
 /// The folder of a distribution of version 1. Nobody but root passes it: programs in it may have rights of their own.
 const FOLDER: &str = "rootfs";
 
-/// A tool of a service that was killed may hold an image for a moment.
-const HELD: Duration = Duration::from_secs(10);
+/// A tool that was killed, or whose service was, holds an image until what it wrote is written back.
+const HELD: Duration = Duration::from_mins(1);
 
 /// The storage of one version in one folder, whether it is there or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,8 @@ impl Storage {
         Ok(stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize))
     }
 
-    fn wait_free(&self) -> Result<(), Failure> {
+    /// Waits until no tool holds it any more.
+    pub(super) fn wait_free(&self) -> Result<(), Failure> {
         if self.is_disk() { hub::wait_free(&self.path()).map_err(failure) } else { Ok(()) }
     }
 

@@ -10,6 +10,7 @@ use sampan_model::guest::{Answer, ConfineSpec};
 use serde::Serialize;
 
 use super::{Tool, ToolError};
+use crate::cancel::Cancel;
 
 /// Status of `confine` for "what was written could not be kept: no room".
 pub(crate) const NO_ROOM: i32 = 75;
@@ -61,11 +62,17 @@ impl Explain for GuestError {
 #[derive(Debug, Clone)]
 pub(crate) struct Guest {
     path: PathBuf,
+    cancel: Cancel,
 }
 
 impl Guest {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, cancel: Cancel::default() }
+    }
+
+    /// The same, but that commands are stopped when nobody waits for them any more.
+    pub(crate) fn stopped_by(&self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self.clone() }
     }
 
     /// Asks a verb that answers.
@@ -102,11 +109,15 @@ impl Guest {
     /// A command that reaches nothing but the trees of `spec`, called `name` in messages. Its program is given by path.
     pub(crate) fn confine(&self, name: &str, spec: &ConfineSpec, limit: Duration) -> Tool {
         let spec = serde_json::to_string(spec).expect("a spec is plain data");
-        Tool::at(name, self.path.clone(), limit).arg("confine").arg(spec).arg("--")
+        self.command(name, limit).arg("confine").arg(spec).arg("--")
     }
 
     /// A command whose every descendant ends with this process.
     pub(crate) fn tether(&self, name: &str, limit: Duration) -> Tool {
-        Tool::at(name, self.path.clone(), limit).arg("tether").arg("--")
+        self.command(name, limit).arg("tether").arg("--")
+    }
+
+    fn command(&self, name: &str, limit: Duration) -> Tool {
+        Tool::at(name, self.path.clone(), limit).stopped_by(&self.cancel)
     }
 }

@@ -2,14 +2,17 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use sampan_model::wsl::args::{ExportOptions, ImportOptions, Sink, Source};
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::message;
 use sampan_model::wsl::service::Request;
-use tempfile::NamedTempFile;
+use sampan_sys::Errno;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::Wsl;
 use super::caller::Caller;
@@ -52,7 +55,11 @@ pub(super) fn export(wsl: &mut Wsl<'_>, options: ExportOptions) -> Result<u8, Ha
     };
     let target = Target::open(&wsl.caller.on_host(&path)).map_err(|error| of_target(&error, &path))?;
     let request = Request::Export { name, format, file: path.to_string_lossy().into_owned() };
-    wsl.order(&request, &[target.as_fd()])?;
+    wsl.order(&request, &[target.as_fd()]).map_err(|halt| match (halt, &target) {
+        // The file goes, so nothing is done.
+        (Halt::TooLate(signal), Target::New { .. }) => Halt::Signal(signal),
+        (halt, _) => halt,
+    })?;
     target.keep().map_err(|error| of_target(&error, &path))?;
     wsl.say(message::SUCCESS)
 }
@@ -84,8 +91,9 @@ pub(super) fn open(caller: &Caller, source: &Source) -> Result<(File, String), F
 /// A file that is being written. Until it is whole the former one of that name stays what it was.
 #[derive(Debug)]
 enum Target {
-    /// Beside the place where it belongs; gone when it is dropped.
-    New { file: NamedTempFile, path: PathBuf },
+    /// On the disk of the place where it belongs; gone when it is dropped. It has no name, so that it is gone with this
+    /// program too, unless there are only files with names.
+    New { file: File, named: Option<TempPath>, path: PathBuf },
     /// A pipe or a device, which nothing can be put in place of.
     Special(File),
 }
@@ -104,36 +112,61 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-        let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(name);
-        prefix.push(".");
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         // For its owner only: there are the distribution's secrets in it.
-        let file = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".partial")
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        Ok(Self::New { file, path })
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let (file, named) = match rustix::fs::open(folder_of(&path), flags, Mode::from_raw_mode(0o600)) {
+            Ok(file) => (File::from(file), None),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let (file, named) = beside(&path, |at| {
+                    File::options().read(true).write(true).create_new(true).mode(0o600).open(at)
+                })?
+                .into_parts();
+                (file, Some(named))
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(Self::New { file, named, path })
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::New { file, .. } => file.as_file().as_fd(),
-            Self::Special(file) => file.as_fd(),
+            Self::New { file, .. } | Self::Special(file) => file.as_fd(),
         }
     }
 
     /// It is whole: it takes its place.
     fn keep(self) -> io::Result<()> {
-        let Self::New { file, path } = self else { return Ok(()) };
+        let Self::New { file, named, path } = self else { return Ok(()) };
         if path.exists() {
             // Else a crash soon after could leave neither the old content nor the new.
-            file.as_file().sync_all()?;
+            file.sync_all()?;
         }
-        file.persist(path)?;
+        let named = match named {
+            Some(named) => named,
+            // Nothing can be put in place of another file at once but what has a name.
+            None => beside(&path, |at| name(&file, at))?.into_temp_path(),
+        };
+        named.persist(path)?;
         Ok(())
     }
+}
+
+/// What `make` makes, under a name of its own beside `path`.
+fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(path.file_name().ok_or(io::ErrorKind::IsADirectory)?);
+    prefix.push(".");
+    tempfile::Builder::new().prefix(&prefix).suffix(".partial").make_in(folder_of(path), make)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a file without a name this one (open(2), `O_TMPFILE`).
+fn name(file: &File, at: &Path) -> io::Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, own, CWD, at, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// A file can't be written: that it is not there means its folder.
@@ -177,8 +210,14 @@ mod tests {
         let path = folder.path().join("x.tar");
         for (text, kept, expected) in [("one", true, "one"), ("two", false, "one"), ("three", true, "three")]
         {
+            let before = names(folder.path());
             let target = Target::open(&path).unwrap();
             fill(&target, text);
+            assert_eq!(
+                names(folder.path()),
+                before,
+                "nothing is there until then, whatever ends this program"
+            );
             if kept {
                 target.keep().unwrap();
             } else {
@@ -206,7 +245,7 @@ mod tests {
     fn a_pipe_stays_a_pipe() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
         let mut reader = File::options().read(true).write(true).open(&pipe).unwrap();
         let target = Target::open(&pipe).unwrap();
         fill(&target, "tar");

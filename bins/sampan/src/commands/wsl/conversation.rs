@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::net::{Shutdown, shutdown};
 use sampan_model::session::SessionMessage;
 use sampan_model::words::Word;
 use sampan_model::wsl::error::{Code, Context, Failure};
@@ -86,9 +87,9 @@ impl Conversation {
     }
 
     /// Shows replies until the last one, which it gives; none: the other side was gone before. A signal that would end the
-    /// program ends the conversation.
-    pub(super) fn finish(&self, console: &mut Console) -> Result<Option<Reply>, Halt> {
-        let signals = Signals::block(&ENDING)?;
+    /// program, of `signals`, calls the request off, and is the end when the service has cleared up; the second one is at
+    /// once.
+    pub(super) fn finish(&self, signals: &Signals, console: &mut Console) -> Result<Option<Reply>, Halt> {
         loop {
             if signals.wait_for(self)? {
                 let Some((reply, _)) = self.next()? else { return Ok(None) };
@@ -96,8 +97,31 @@ impl Conversation {
                     return Ok(Some(last));
                 }
             } else if let Some(signal) = signals.take()? {
+                return Err(self.call_off(signal, signals, console)?);
+            }
+        }
+    }
+
+    /// Says no more, which calls off what can be called off, and listens to the end of it.
+    fn call_off(&self, signal: i32, signals: &Signals, console: &mut Console) -> Result<Halt, Halt> {
+        if shutdown(&self.connection, Shutdown::Write).is_err() {
+            // The service is gone.
+            return Ok(Halt::Signal(signal));
+        }
+        loop {
+            if signals.wait_for(self)? {
+                let Some((reply, _)) = self.next()? else { return Ok(Halt::Signal(signal)) };
+                match show(reply, console) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => return Ok(Halt::TooLate(signal)),
+                    Err(Halt::Failure(failure)) if failure.code == Code::Abort => {
+                        return Ok(Halt::Signal(signal));
+                    }
+                    Err(halt) => return Err(halt),
+                }
+            } else if signals.take()?.is_some() {
                 console.note("wsl: The service finishes what it has begun; 'wsl --list --verbose' shows it.");
-                return Err(Halt::Signal(signal));
+                return Ok(Halt::Signal(signal));
             }
         }
     }

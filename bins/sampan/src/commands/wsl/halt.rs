@@ -19,6 +19,8 @@ pub(in crate::commands) enum Halt {
     Failure(Failure),
     /// A signal with this number came.
     Signal(i32),
+    /// A signal with this number came when the work could not be stopped any more: it is done.
+    TooLate(i32),
     /// Nobody reads what is printed.
     OutputClosed,
 }
@@ -39,6 +41,7 @@ impl Halt {
                 (failure.render(), FAILURE)
             }
             Self::Signal(signal) => (String::new(), by_signal(*signal)),
+            Self::TooLate(signal) => (line("It was done before it could be stopped."), by_signal(*signal)),
             Self::OutputClosed => (String::new(), FAILURE),
         }
     }
@@ -88,6 +91,7 @@ pub(in crate::commands) fn to_problem(halt: Halt) -> Problem {
         Halt::Failure(failure) => failure,
         Halt::Usage(error) => return Problem::invalid(error.to_string()),
         Halt::Signal(_) => return Problem::failed("interrupted"),
+        Halt::TooLate(_) => return Problem::failed("it was done before it could be stopped"),
         Halt::OutputClosed => return Problem::new(Kind::OutputClosed, ""),
     };
     let message = failure.to_string();

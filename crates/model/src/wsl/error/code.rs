@@ -123,6 +123,7 @@ and 'wsl --install <Distro>' to install.";
     InvalidArg 0x8007_0057 "E_INVALIDARG" "The parameter is incorrect. ";
     Fail 0x8000_4005 "E_FAIL" "Unspecified error ";
     AccessDenied 0x8007_0005 "E_ACCESSDENIED" "Access is denied. ";
+    Abort 0x8000_4004 "E_ABORT" "Operation aborted ";
     NotImplemented 0x8000_4001 "E_NOTIMPL" "Not implemented ";
     Unexpected 0x8000_ffff "E_UNEXPECTED" "Catastrophic failure ";
     IllegalStateChange 0x8000_000d "E_ILLEGAL_STATE_CHANGE"

@@ -16,6 +16,7 @@ use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::manifest::file_path;
 use sha2::{Digest, Sha256};
 
+use crate::cancel::Cancel;
 use crate::digest;
 use crate::distros::progress::Progress;
 use crate::tools::{Tool, ToolError};
@@ -134,14 +135,14 @@ fn of_curl(error: &ToolError) -> (Code, String) {
 }
 
 /// Reads a list.
-pub(super) fn list(at: &Address) -> Result<Vec<u8>, FetchError> {
+pub(super) fn list(at: &Address, cancel: &Cancel) -> Result<Vec<u8>, FetchError> {
     let mut text = Vec::new();
     match at {
         Address::File(path) => {
             let read = |source| FetchError::Read { path: path.clone(), source };
             open(path)?.take(LIST_MAX + 1).read_to_end(&mut text).map_err(read)?;
         }
-        Address::Web(url) => curl(url, LIST_LIMIT, &AtomicU64::new(0), |bytes| {
+        Address::Web(url) => curl(url, LIST_LIMIT, cancel, &AtomicU64::new(0), |bytes| {
             text.extend_from_slice(bytes);
             if text.len() as u64 > LIST_MAX { Err(FetchError::TooLarge { limit: LIST_MAX }) } else { Ok(()) }
         })?,
@@ -155,7 +156,7 @@ pub(super) fn archive(at: &Address, folder: &Path, progress: &Progress<'_>) -> R
         Address::File(path) => {
             let read = |source| FetchError::Read { path: path.clone(), source };
             let mut file = open(path)?;
-            let sha256 = digest::sha256(&mut file).map_err(read)?;
+            let sha256 = digest::sha256(progress.asker.cancel.reading(&file)).map_err(read)?;
             file.rewind().map_err(read)?;
             Ok(Fetched { file, sha256 })
         }
@@ -164,7 +165,7 @@ pub(super) fn archive(at: &Address, folder: &Path, progress: &Progress<'_>) -> R
             let mut file = tempfile::tempfile_in(folder).map_err(keep)?;
             let mut hash = Sha256::new();
             let (total, mut here) = (AtomicU64::new(0), 0);
-            curl(url, ARCHIVE_LIMIT, &total, |bytes| {
+            curl(url, ARCHIVE_LIMIT, progress.asker.cancel, &total, |bytes| {
                 hash.update(bytes);
                 file.write_all(bytes).map_err(keep)?;
                 here += bytes.len() as u64;
@@ -195,12 +196,14 @@ fn open(path: &Path) -> Result<File, FetchError> {
 fn curl(
     url: &str,
     limit: Duration,
+    cancel: &Cancel,
     total: &AtomicU64,
     mut take: impl FnMut(&[u8]) -> Result<(), FetchError> + Send,
 ) -> Result<(), FetchError> {
     let talk = |source| ToolError::Talk { program: "curl".to_owned(), source };
     let (mut output, input) = io::pipe().map_err(talk)?;
     let tool = Tool::new("curl", limit)?
+        .stopped_by(cancel)
         // First: whoever runs the service may have a .curlrc that changes what is printed.
         .args(["--disable", "--silent", "--show-error", "--fail", "--location", "--max-redirs", "10"])
         .args(["--globoff", "--proto", "=http,https", "--proto-redir", "=http,https"])

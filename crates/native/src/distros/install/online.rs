@@ -5,6 +5,7 @@ use sampan_model::wsl::error::Failure;
 use sampan_model::wsl::manifest::{Architecture, Catalog, Manifest};
 
 use super::download::{Address, FetchError, list};
+use crate::cancel::Cancel;
 use crate::distros::Distros;
 use crate::distros::failure::failure;
 
@@ -28,15 +29,15 @@ impl From<NoCatalog> for Failure {
 impl Distros {
     /// Name and friendly name of everything that is offered.
     pub(in crate::distros) fn online(&self) -> Result<Vec<(String, String)>, Failure> {
-        Ok(self.catalog()?.offers())
+        Ok(self.catalog(&Cancel::default())?.offers())
     }
 
     /// Everything that is offered for this machine's processor.
-    pub(super) fn catalog(&self) -> Result<Catalog, NoCatalog> {
+    pub(super) fn catalog(&self, cancel: &Cancel) -> Result<Catalog, NoCatalog> {
         let settings = settings::load(&self.native.instance.settings());
         let settings = settings.map_err(|error| NoCatalog::Unusable(failure(error)))?;
         let Some(architecture) = Architecture::current() else { return Ok(Catalog::default()) };
-        let read = |url: &str| read(url, architecture);
+        let read = |url: &str| read(url, architecture, cancel);
         Ok(Catalog {
             main: read(&settings.distribution_list_url)?,
             overriding: settings.distribution_list_url_append.as_deref().map(read).transpose()?,
@@ -44,9 +45,10 @@ impl Distros {
     }
 }
 
-fn read(url: &str, architecture: Architecture) -> Result<Manifest, NoCatalog> {
-    let text =
-        Address::of(url).and_then(|address| list(&address)).map_err(|error| unreachable(url, &error))?;
+fn read(url: &str, architecture: Architecture, cancel: &Cancel) -> Result<Manifest, NoCatalog> {
+    let text = Address::of(url)
+        .and_then(|address| list(&address, cancel))
+        .map_err(|error| unreachable(url, &error))?;
     Manifest::parse(&text, architecture).map_err(|error| NoCatalog::Unusable(error.into()))
 }
 

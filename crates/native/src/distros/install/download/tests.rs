@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 use sampan_model::wsl::service::Reply;
 
 use super::*;
+use crate::distros::{Asker, Tell};
 
 /// Answers one connection per text. The address of what it serves; more connections are refused.
 fn serve(answers: Vec<Vec<u8>>) -> String {
@@ -42,7 +43,16 @@ fn web(url: &str) -> Address {
 }
 
 fn silent() -> Progress<'static> {
-    Progress::new(&|_| {}, "x")
+    progress(&|_| {})
+}
+
+fn progress(tell: Tell<'_>) -> Progress<'_> {
+    static NOBODY: LazyLock<Cancel> = LazyLock::new(Cancel::default);
+    Progress::new(Asker { tell, cancel: &NOBODY }, "x")
+}
+
+fn list(at: &Address) -> Result<Vec<u8>, FetchError> {
+    super::list(at, &Cancel::default())
 }
 
 fn code(error: &FetchError) -> Code {
@@ -78,7 +88,7 @@ fn an_archive_is_hashed_and_its_progress_is_told() {
             told.lock().unwrap().push(permille);
         }
     };
-    let mut fetched = archive(&web(&url), folder.path(), &Progress::new(&tell, "x")).unwrap();
+    let mut fetched = archive(&web(&url), folder.path(), &progress(&tell)).unwrap();
     let mut read = Vec::new();
     fetched.file.read_to_end(&mut read).unwrap();
     assert!(read == bytes);
