@@ -281,10 +281,8 @@ mod tests {
         sampan_sys::fs::write_atomic(&reserve, b"{\"schemaVer", 0o600).unwrap();
         assert_eq!(store.load().unwrap().unfinished.len(), 1);
         store.begin(Guid::from_random([8; 16])).unwrap();
-        assert_eq!(
-            (store.load().unwrap().unfinished.len(), fs::metadata(&reserve).unwrap().len()),
-            (2, RESERVE)
-        );
+        assert_eq!(store.load().unwrap().unfinished.len(), 2);
+        assert!(fs::metadata(&reserve).unwrap().len() >= RESERVE);
     }
 
     #[test]

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(flaw(&disk).unwrap().unwrap().to_string(), "is cut off: 16 MiB of 64 MiB are there");
         // More blocks (of 1 KiB) than 32 bits can count.
         disk.write_all_at(&[1], SUPERBLOCK + BLOCKS_HIGH as u64).unwrap();
-        let should = (1 << 42) + (64 << 20);
+        let should = (1024 << 32) + (64 << 20);
         assert_eq!(flaw(&disk).unwrap(), Some(Flaw::CutOff { is: 16 << 20, should }));
     }
 }

@@ -219,6 +219,10 @@ fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bo
         let message = format!("The disk {} cannot be read: {error}", image.display());
         Failure::new(Code::Fail).with_message(message)
     })?;
+    if known && fsck::is_worked_on(image) {
+        let held = Failure::disk_not_attached(&image.display().to_string(), Code::SharingViolation);
+        return Err(held.hint("it is being resized or checked: wait until `resize2fs` or `e2fsck` has ended"));
+    }
     if known && fsck::no_room(image) {
         let message = format!("The disk of {} needs repair, and the host's disk is full.", entry.name);
         return Err(Failure::new(Code::DiskFull)

@@ -5,11 +5,13 @@
 //! looked at once more.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
+use sampan_sys::loopdev;
 
 use crate::tools::{Tool, ToolError};
 
@@ -75,6 +77,19 @@ fn last_check(image: &Path) -> std::io::Result<[u8; 4]> {
     Ok(bytes)
 }
 
+/// Whether a program is at work on the image without having it attached: a resize that outlived its service.
+pub(super) fn is_worked_on(image: &Path) -> bool {
+    let attached = loopdev::loops_of(image).map_or(true, |loops| !loops.is_empty());
+    !attached && lock(image).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// The lock of an attached image.
+fn lock(image: &Path) -> std::io::Result<File> {
+    let file = File::open(image)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
 /// Whether the host has too little room for a repair.
 pub(super) fn no_room(image: &Path) -> bool {
     image.parent().and_then(|folder| sampan_sys::fs::free_space(folder).ok()).is_some_and(|free| free < ROOM)
@@ -83,14 +98,9 @@ pub(super) fn no_room(image: &Path) -> bool {
 /// Repairs what is safe to repair (`e2fsck -p`). The image must not be in use.
 pub(super) fn repair(image: &Path) -> Result<Repair, ToolError> {
     const PROGRAM: &str = "e2fsck";
-    // The lock of an attached image. The program has it as its standard input: should this process die, nobody attaches the
-    // image before the program has ended.
-    let locked = || {
-        let file = File::open(image)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(file)
-    };
-    let lock = locked().map_err(|source| ToolError::Start { program: PROGRAM.to_owned(), source })?;
+    // The program has it as its standard input: should this process die, nobody attaches the image before the program has
+    // ended.
+    let lock = lock(image).map_err(|source| ToolError::Start { program: PROGRAM.to_owned(), source })?;
     match Tool::new(PROGRAM, LIMIT)?.arg("-p").arg(image).input_from(lock).output() {
         Ok(_) => Ok(Repair::Sound),
         Err(ToolError::Failed { status, .. })
