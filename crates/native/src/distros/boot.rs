@@ -104,6 +104,9 @@ impl Distros {
             }
             Err(error) => {
                 self.clear_failed(entry);
+                if let BootRoot::Image { image, .. } = &spec.root {
+                    require_idle(image)?;
+                }
                 let failure = why(entry, error, limit);
                 Err(match &spec.root {
                     BootRoot::Image { read_only: true, image, .. } => {
@@ -219,9 +222,8 @@ fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bo
         let message = format!("The disk {} cannot be read: {error}", image.display());
         Failure::new(Code::Fail).with_message(message)
     })?;
-    if known && fsck::is_worked_on(image) {
-        let held = Failure::disk_not_attached(&image.display().to_string(), Code::SharingViolation);
-        return Err(held.hint("it is being resized or checked: wait until `resize2fs` or `e2fsck` has ended"));
+    if known {
+        require_idle(image)?;
     }
     if known && fsck::no_room(image) {
         let message = format!("The disk of {} needs repair, and the host's disk is full.", entry.name);
@@ -235,12 +237,21 @@ fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bo
     Ok(known)
 }
 
+/// An error when a program is at work on the disk.
+fn require_idle(image: &Path) -> Result<(), Failure> {
+    if !fsck::is_worked_on(image) {
+        return Ok(());
+    }
+    let held = Failure::disk_not_attached(&image.display().to_string(), Code::SharingViolation);
+    Err(held.hint("it is being resized or checked: wait until `resize2fs` or `e2fsck` has ended"))
+}
+
 /// Repairs the disk, or lets it be looked at only. Whether that changed something.
 fn repair(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> bool {
     let BootRoot::Image { image, read_only, .. } = &mut spec.root else { return false };
     let warn = |message: String| tell(Reply::Warning { message });
     // Somebody sees it, so that it is not ours alone to change.
-    if loopdev::loops_of(image).map_or(true, |loops| !loops.is_empty()) {
+    if fsck::is_worked_on(image) || loopdev::loops_of(image).map_or(true, |loops| !loops.is_empty()) {
         return false;
     }
     match fsck::repair(image) {

@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn what_another_program_works_on_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = disk(folder.path());
+        assert!(!is_worked_on(&image) && !is_worked_on(Path::new("/no/such/disk")));
+        let held = lock(&image).unwrap();
+        assert!(is_worked_on(&image));
+        assert!(matches!(repair(&image), Err(ToolError::Start { .. })));
+        drop(held);
+        assert!(!is_worked_on(&image));
+    }
+
+    #[test]
     fn what_is_no_file_system_any_more_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("disk");
