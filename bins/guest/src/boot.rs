@@ -198,19 +198,28 @@ fn become_root() -> anyhow::Result<()> {
 
 /// A process in a user namespace can't raise what it was born with.
 fn raise_limits() {
-    let limit = |resource, soft: u64, hard: u64| {
-        let now = rustix::process::getrlimit(resource);
-        let maximum = now.maximum.map(|now| now.max(hard));
-        let current = now.current.map(|now| now.max(soft).min(maximum.unwrap_or(u64::MAX)));
-        let raised = rustix::process::setrlimit(resource, Rlimit { current, maximum });
+    let limit = |resource, soft: Option<u64>, hard: u64| {
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        let raised = rustix::process::setrlimit(resource, within(soft, maximum.map(|now| now.max(hard))));
         if raised.is_err() {
-            let current = now.current.map(|current| current.max(soft).min(now.maximum.unwrap_or(u64::MAX)));
             // Lower limits are no reason not to start.
-            let _ = rustix::process::setrlimit(resource, Rlimit { current, maximum: now.maximum });
+            let _ = rustix::process::setrlimit(resource, within(soft, maximum));
         }
     };
-    limit(Resource::Nofile, FILES.0, FILES.1);
-    limit(Resource::Memlock, LOCKED_MEMORY, LOCKED_MEMORY);
+    // The service's own limit, which comes along, is as high as may be: too high for programs that use select(2) or close
+    // all files that they could have.
+    limit(Resource::Nofile, Some(FILES.0), FILES.1);
+    let locked = rustix::process::getrlimit(Resource::Memlock).current;
+    limit(Resource::Memlock, locked.map(|now| now.max(LOCKED_MEMORY)), LOCKED_MEMORY);
+}
+
+/// A limit of `soft`, or of `maximum` if that is less; none is no limit.
+fn within(soft: Option<u64>, maximum: Option<u64>) -> Rlimit {
+    let current = match (soft, maximum) {
+        (Some(soft), Some(maximum)) => Some(soft.min(maximum)),
+        (soft, maximum) => soft.or(maximum),
+    };
+    Rlimit { current, maximum }
 }
 
 /// What a start leaves on the host, to be removed if it fails.

@@ -1,7 +1,11 @@
 //! What a user who is not root may do, and what to type to be allowed more.
 
+use std::ffi::OsString;
 use std::fs;
 
+use sampan_model::instance::{DEFAULT_NAME, Instance};
+
+use crate::cli;
 use crate::exit::Problem;
 
 /// Members of this group may use the sockets.
@@ -12,12 +16,45 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Lets only root pass; `purpose` reads like `starting Sampan`, `command` is what to type behind `sudo`.
-pub(crate) fn require_root(purpose: &str, command: &str) -> Result<(), Problem> {
+/// Lets only root pass; `purpose` reads like `starting Sampan`.
+pub(crate) fn require_root(purpose: &str, instance: &Instance) -> Result<(), Problem> {
     if is_root() {
         return Ok(());
     }
-    Err(Problem::denied(format!("{purpose} needs root")).hint(format!("type `sudo {command}`")))
+    Err(Problem::denied(format!("{purpose} needs root")).hint(as_root(instance)))
+}
+
+/// That the command of this process is to be typed once more, as root.
+pub(crate) fn as_root(instance: &Instance) -> String {
+    let words: Vec<_> = std::env::args_os().collect();
+    format!("type `sudo {}`", typed(&words, instance.name()))
+}
+
+/// What was typed, for a shell. The instance stands in it: sudo(8) keeps no variable that could name it.
+fn typed(words: &[OsString], instance: &str) -> String {
+    let own: Vec<String> = words.iter().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
+    let is_wsl = cli::is_wsl(words);
+    let named = own.iter().any(|word| word == "--instance" || word.starts_with("--instance="));
+    let mut text = match (is_wsl, instance == DEFAULT_NAME) {
+        (true, true) => "wsl".to_owned(),
+        (true, false) => format!("sampan --instance {instance} wsl"),
+        (false, false) if !named => format!("sampan --instance {instance}"),
+        (false, _) => "sampan".to_owned(),
+    };
+    for word in own {
+        text.push(' ');
+        text.push_str(&word);
+    }
+    text
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The user may not use `what` of a running or installed instance.
@@ -72,6 +109,16 @@ mod tests {
         assert!(outside.starts_with("type `sudo usermod -aG sampan ann`, then log in again"));
         let inside = way_in("sampan:x:990:bob,ann\n", Some("ann"));
         assert!(inside.contains("log in again") && !inside.contains("usermod"));
+    }
+
+    #[test]
+    fn what_was_typed_can_be_typed_again() {
+        let typed =
+            |words: &[&str], instance| typed(&words.iter().map(OsString::from).collect::<Vec<_>>(), instance);
+        assert_eq!(typed(&["/usr/bin/wsl", "-l", "-v"], DEFAULT_NAME), "wsl -l -v");
+        assert_eq!(typed(&["wsl", "ls 'a b'"], "two"), r"sampan --instance two wsl 'ls '\''a b'\'''");
+        assert_eq!(typed(&["x/sampan", "stop", ""], "two"), "sampan --instance two stop ''");
+        assert_eq!(typed(&["sampan", "--instance", "two", "stop"], "two"), "sampan --instance two stop");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sampan_model::api::{ErrorCode, Status};
-use sampan_model::guest::HubRecord;
+use sampan_model::guest::{DistroRecord, HubRecord, ProcessId};
 use sampan_model::instance::{Instance, RUN_BASE, STATE_BASE};
 use serde::de::DeserializeOwned;
 
@@ -61,26 +61,40 @@ pub(crate) fn left_behind(instance: &Instance) -> bool {
     records.iter().any(|path| path.try_exists().unwrap_or(false)) || distributions.next().is_some()
 }
 
-/// Whether the hub that is recorded still lives: the same process, not only the same number.
+/// Whether the hub that is recorded still lives.
 pub(crate) fn left_running(instance: &Instance) -> bool {
-    let record = std::fs::read_to_string(instance.hub_record()).ok();
-    let Some(hub) = record.and_then(|text| serde_json::from_str::<HubRecord>(&text).ok()) else {
-        return false;
-    };
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", hub.process.pid)).unwrap_or_default();
+    read_record::<HubRecord>(&instance.hub_record()).is_some_and(|hub| lives(&hub.process))
+}
+
+/// The names of the distributions that are recorded and still live.
+pub(crate) fn distributions_left(instance: &Instance) -> Vec<String> {
+    let folders = std::fs::read_dir(instance.run().join("distros")).into_iter().flatten().flatten();
+    let records =
+        folders.filter_map(|folder| read_record::<DistroRecord>(&folder.path().join("record.json")));
+    let mut names: Vec<_> = records.filter(|one| lives(&one.process)).map(|one| one.name).collect();
+    names.sort();
+    names
+}
+
+fn read_record<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// Whether a process that is recorded still lives: the same one, not only the same number.
+fn lives(process: &ProcessId) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
     // Field 22 of proc(5); the name before it may hold anything, blanks and brackets too.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
     let Some(fields) = fields else { return false };
     let start_time = fields.get(19).and_then(|field| field.parse().ok());
     // One that has ended and only waits to be reaped holds nothing any more.
-    start_time == Some(hub.process.start_time) && !matches!(fields.first(), Some(&("Z" | "X")))
+    start_time == Some(process.start_time) && !matches!(fields.first(), Some(&("Z" | "X")))
 }
 
 /// The service; when it is dead while things still run, it is started again to take them over. None: nothing runs.
 pub(crate) async fn find_or_take_over(
     instance: &Instance,
     purpose: &str,
-    command: &str,
     progress: &mut Progress,
 ) -> Result<Option<Client>, Problem> {
     if let Some(client) = find(instance).await? {
@@ -89,7 +103,7 @@ pub(crate) async fn find_or_take_over(
     if !left_behind(instance) {
         return Ok(None);
     }
-    access::require_root(purpose, command)?;
+    access::require_root(purpose, instance)?;
     progress.stage(sampan_model::engine::Stage::Service);
     launch(instance).await.map(Some)
 }
@@ -99,11 +113,10 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     instance: &Instance,
     path: &str,
     job: &[&str],
-    command: &str,
 ) -> Result<T, Problem> {
     match find(instance).await? {
         Some(client) => Ok(client.get_json(path).await?),
-        None => ask_program(instance, job, command).await,
+        None => ask_program(instance, job).await,
     }
 }
 
@@ -111,9 +124,8 @@ pub(crate) async fn ask<T: DeserializeOwned>(
 pub(crate) async fn ask_program<T: DeserializeOwned>(
     instance: &Instance,
     job: &[&str],
-    command: &str,
 ) -> Result<T, Problem> {
-    access::require_root("this, while the service is not running,", command)?;
+    access::require_root("this, while the service is not running,", instance)?;
     let json = tools::oneshot(instance, job).await?;
     serde_json::from_slice(&json).map_err(|error| {
         Problem::failed(format!("what `sampand oneshot {}` printed can't be read: {error}", job.join(" ")))

@@ -113,9 +113,9 @@ fn errors_are_json_in_json_mode() {
 fn a_user_who_is_not_root_is_told_what_to_type() {
     let instance = Instance::new();
     for (words, hint) in [
-        (&["start"][..], "sudo sampan start"),
-        (&["check"], "sudo sampan check"),
-        (&["reset"], "sudo sampan reset"),
+        (&["start"][..], "`sudo sampan --instance t start`"),
+        (&["check"], "`sudo sampan --instance t check`"),
+        (&["reset", "--all"], "`sudo sampan --instance t reset --all`"),
     ] {
         let mut command = instance.command(words);
         if is_root() {

@@ -259,7 +259,7 @@ fn a_user_without_the_group_is_told_what_to_type() {
     listen(&listener, 1).unwrap();
     let output = finish(instance.wsl(&["-d", "x"]).uid(65534).gid(65534));
     let text = stdout(&output);
-    assert!(text.starts_with(&format!("you may not use {}\nTo mend it: ", path.display())), "{text}");
+    assert!(text.starts_with(&format!("You may not use {}\nTo mend it: ", path.display())), "{text}");
     assert!(text.contains("usermod -aG sampan") && text.ends_with("Wsl/Service/E_ACCESSDENIED\n"), "{text}");
     assert_eq!(output.status.code(), Some(255));
     // A member may: the group that the service gives the socket, tried with one that is there.
@@ -285,7 +285,7 @@ fn without_a_service_a_user_is_told_what_to_type() {
     let output = finish(&mut command);
     assert_eq!(
         stdout(&output),
-        "Sampan is not running\nTo mend it: type `sudo sampan start`\nError code: Wsl/Service/E_UNEXPECTED\n"
+        "Sampan is not running\nTo mend it: type `sudo sampan --instance t wsl -d x`\nError code: Wsl/Service/E_UNEXPECTED\n"
     );
     assert_eq!(output.status.code(), Some(255));
 }
@@ -304,7 +304,7 @@ fn the_service_is_started_for_what_needs_it() {
     let output = finish(&mut instance.wsl(&["-d", "x"]));
     assert_eq!(
         stdout(&output),
-        "no loop devices\nTo mend it: modprobe loop\nError code: Wsl/Service/E_FAIL\n"
+        "No loop devices\nTo mend it: modprobe loop\nError code: Wsl/Service/E_FAIL\n"
     );
     // But not to say that nothing runs.
     instance.script(

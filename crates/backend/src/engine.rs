@@ -87,7 +87,7 @@ impl Engine {
     ///
     /// Never fails: what can't be read is the engine's failure, and the rest is told all the same.
     pub fn status(&self, version: &str) -> Status {
-        let engine = self.report().unwrap_or_else(|error| EngineReport {
+        let failed = |error: Error| EngineReport {
             state: EngineState::Failed {
                 cause: sampan_model::engine::Failure {
                     part: "engine".to_owned(),
@@ -98,7 +98,16 @@ impl Engine {
             marks: Vec::new(),
             since_us: monotonic_us(),
             restarts: 0,
-        });
+        };
+        let (distributions, unknown) = match self.platform.distributions() {
+            Ok(distributions) => (distributions, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let engine = match (self.report(), unknown) {
+            // What runs goes on without the registry; what does not can't be started.
+            (Ok(report), Some(error)) if report.state == EngineState::Stopped => failed(error),
+            (report, _) => report.unwrap_or_else(failed),
+        };
         Status {
             instance: self.instance.name().to_owned(),
             version: version.to_owned(),
@@ -107,7 +116,7 @@ impl Engine {
             engine_info: None,
             docker_socket: self.instance.docker_socket(),
             state_dir: self.instance.state().to_owned(),
-            distributions: self.platform.distributions().unwrap_or_default(),
+            distributions,
             disks: self.platform.disks().unwrap_or_default(),
             subnet: self.platform.subnet(),
         }

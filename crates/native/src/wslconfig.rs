@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use sampan_model::config::host::{HostFacts, WslConfig};
+use sampan_model::config::host::{HostFacts, NetworkingMode, WslConfig};
 use sampan_model::config::syntax::{BadLines, Content, items};
 use sampan_model::config::unreadable;
 
@@ -48,7 +48,15 @@ impl HostConfig {
             _ => None,
         });
         let set = set.collect();
-        let warnings = parsed.warnings.into_iter().map(|warning| warning.message).collect();
+        let mut warnings: Vec<_> = parsed.warnings.into_iter().map(|warning| warning.message).collect();
+        let mode = parsed.config.networking_mode;
+        // Safe mode changes it too, and leaves the network as it is.
+        if mode != NetworkingMode::Nat && !parsed.config.safe_mode {
+            warnings.push(format!(
+                "wsl2.networkingMode of .wslconfig has no effect: there is no {mode:?} here, only Nat. For a distribution \
+                 without a network, set sampan.privateNetwork in its /etc/wsl.conf"
+            ));
+        }
         Self { values: parsed.config, warnings, set }
     }
 
@@ -93,6 +101,18 @@ pub(crate) mod tests {
         let file = HostConfig::of(b"[wsl2]\nMEMORY=2GB\nprocessors=many\n", "/w", &HOST);
         assert!(file.sets("wsl2.memory") && !file.sets("wsl2.processors") && !file.sets("wsl2.swap"));
         assert_eq!((file.values.memory, file.warnings.len()), (2 << 30, 1));
+    }
+
+    #[test]
+    fn a_mode_of_the_network_that_is_not_there_is_said() {
+        let warnings = |text: &str| HostConfig::of(text.as_bytes(), "/w", &HOST).warnings;
+        for mode in ["none", "mirrored", "Bridged", "VirtioProxy"] {
+            let told = warnings(&format!("[wsl2]\nnetworkingMode={mode}\n"));
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with("wsl2.networkingMode of .wslconfig has no effect: "), "{told:?}");
+        }
+        assert!(warnings("").is_empty() && warnings("[wsl2]\nnetworkingMode=NAT\n").is_empty());
+        assert_eq!(warnings("[wsl2]\nsafeMode=true\n").len(), 1);
     }
 
     #[test]

@@ -91,6 +91,37 @@ pub fn peer_cred(socket: impl AsFd) -> Result<PeerCred> {
     Ok(PeerCred { pid: cred.pid, uid: cred.uid, gid: cred.gid })
 }
 
+/// The supplementary groups of the process on the other side of a connection, as they were when the connection was made
+/// (`SO_PEERGROUPS`, socket(7), Linux 4.13). They stay true when the process ends and its number is given to another.
+pub fn peer_groups(socket: impl AsFd) -> Result<Vec<u32>> {
+    let mut groups: Vec<libc::gid_t> = vec![0; 32];
+    loop {
+        let bytes = groups.len() * size_of::<libc::gid_t>();
+        // The kernel knows no process with more than 65536 of them.
+        let mut length = libc::socklen_t::try_from(bytes).expect("the kernel's own length");
+        // SAFETY: SO_PEERGROUPS writes at most `length` bytes, the size of what `groups` holds.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        // The length of all of them, also where they did not fit.
+        let count = usize::try_from(length).expect("a length") / size_of::<libc::gid_t>();
+        match last_errno() {
+            _ if result == 0 => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            Errno::RANGE if count > groups.len() => groups.resize(count, 0),
+            errno => return Err(SysError::new("identify the groups of the peer of", "a socket", errno)),
+        }
+    }
+}
+
 fn new_socket(kind: SocketType) -> std::result::Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
 }

@@ -196,6 +196,31 @@ fn other_files_and_long_paths_are_refused() {
 }
 
 #[test]
+fn the_groups_of_a_peer_are_those_that_it_connected_with() {
+    let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    let groups = |(one, _other): (OwnedFd, OwnedFd)| {
+        let mut groups = socket::peer_groups(&one).unwrap();
+        groups.sort_unstable();
+        groups
+    };
+    let mut own: Vec<u32> = rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect();
+    own.sort_unstable();
+    assert_eq!(groups(pair()), own);
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root joins other groups");
+        return;
+    }
+    // Of this thread alone.
+    let many: Vec<u32> = (70_000..70_100).collect();
+    let gids: Vec<_> = many.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
+    rustix::thread::set_thread_groups(&gids).unwrap();
+    let before = pair();
+    rustix::thread::set_thread_groups(&[]).unwrap();
+    assert_eq!(groups(before), many);
+    assert!(groups(pair()).is_empty());
+}
+
+#[test]
 fn messages_carry_descriptors() {
     let (_folder, path) = socket_path();
     let listener = bind_unix_listener(&path, SocketKind::SeqPacket, 0o600, None).unwrap();

@@ -22,7 +22,7 @@ pub(super) fn execute(program: &Program, user: &User, environment: &Environment)
     let (files, words) = match program {
         Program::Shell { login } => (vec![user.shell.clone()], vec![shell(login)]),
         Program::Line { line, login } => {
-            (vec![user.shell.clone()], vec![shell(login), "-c".into(), line.as_os_str().to_owned()])
+            (vec![user.shell.clone()], vec![shell(login), "-c".into(), no_option(line.as_os_str())])
         }
         Program::Exec { words } => {
             let words: Vec<OsString> = words.iter().cloned().map(Word::into_os_string).collect();
@@ -40,6 +40,16 @@ pub(super) fn execute(program: &Program, user: &User, environment: &Environment)
     };
     let _ = writeln!(std::io::stderr(), "wsl: {}: {reason}", name.display());
     process::exit_now(code)
+}
+
+/// A line that no shell takes for an option. Not all of them know `--` behind `-c`; a blank means nothing to any.
+fn no_option(line: &OsStr) -> OsString {
+    let mut text = OsString::new();
+    if matches!(line.as_bytes().first(), Some(b'-' | b'+')) {
+        text.push(" ");
+    }
+    text.push(line);
+    text
 }
 
 /// The system's text for an error, without the number that Rust adds.
@@ -97,6 +107,13 @@ fn files(program: &OsStr, environment: &Environment) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_a_command_whatever_it_begins_with() {
+        for (line, given) in [("-l", " -l"), ("+x", " +x"), ("ls -l", "ls -l"), ("", "")] {
+            assert_eq!(no_option(OsStr::new(line)), given);
+        }
+    }
 
     #[test]
     fn only_bare_names_are_looked_for() {

@@ -19,9 +19,8 @@ struct Checks {
 
 /// Runs the verb. The tests are made afresh, not by the service: it could not start where they fail.
 pub(crate) fn run(session: &Session) -> Result<ExitCode, Problem> {
-    crate::access::require_root("testing the machine", &session.command("check"))?;
-    let command = session.command("check");
-    let found: Checks = commands::wait(service::ask_program(&session.instance, &["check"], &command))?;
+    crate::access::require_root("testing the machine", &session.instance)?;
+    let found: Checks = commands::wait(service::ask_program(&session.instance, &["check"]))?;
     match session.format {
         Format::Json => output::json(&found)?,
         Format::Pretty => output::text(&pretty(&found.checks))?,

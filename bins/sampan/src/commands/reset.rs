@@ -26,19 +26,18 @@ pub(crate) fn run(session: &Session, options: &Reset) -> Result<ExitCode, Proble
 async fn reset(session: &Session, options: &Reset) -> Result<ExitCode, Problem> {
     let command = session.command(if options.all { "reset --all" } else { "reset" });
     let mut progress = Progress::new();
-    let taken = service::find_or_take_over(
-        &session.instance,
-        "deleting what a dead service left",
-        &command,
-        &mut progress,
-    );
+    let taken =
+        service::find_or_take_over(&session.instance, "deleting what a dead service left", &mut progress);
     let client = taken.await?;
     progress.end(true);
     let plan: ResetPlan = if let Some(client) = &client {
         client.get_json(&format!("/v1/reset?all={}", options.all)).await?
     } else {
-        access::require_root("deleting the distributions of an instance that does not run", &command)?;
-        service::ask_program(&session.instance, &job("reset-plan", options.all), &command).await?
+        access::require_root(
+            "deleting the distributions of an instance that does not run",
+            &session.instance,
+        )?;
+        service::ask_program(&session.instance, &job("reset-plan", options.all)).await?
     };
     if plan.items.is_empty() && client.is_none() {
         return say(session, &plan, "There is nothing to delete", false);

@@ -113,7 +113,7 @@ async fn launch(
     progress: &mut Progress,
     marks: &mut Vec<Mark>,
 ) -> Result<Client, Problem> {
-    access::require_root("starting Sampan", &session.command("start"))?;
+    access::require_root("starting Sampan", &session.instance)?;
     progress.stage(Stage::Service);
     marks.push(Mark { stage: Stage::Service, at_us: session.began_us });
     let launched = service::launch(&session.instance).await;

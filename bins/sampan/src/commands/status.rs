@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use sampan_model::api::Status;
-use sampan_model::distro::DATA;
+use sampan_model::api::{Distributions, Status};
+use sampan_model::distro::{DATA, is_internal};
 use sampan_model::engine::EngineState;
+use sampan_model::instance::Instance;
 use sampan_model::network::Subnet;
 use sampan_model::size::human;
 use serde_json::json;
 
 use crate::cli::Format;
 use crate::exit::{Exit, Problem};
-use crate::{commands, output, service};
+use crate::{access, commands, output, service};
 
 use super::Session;
 
@@ -39,27 +40,72 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Problem> {
 /// The same shape as with a service, as far as anything is known: `engine.state` is always there, `servicePid` is null.
 fn without_service(session: &Session) -> Result<ExitCode, Problem> {
     let instance = &session.instance;
-    let left = service::left_running(instance);
-    let state = if left { "unattended" } else { "stopped" };
+    let names = service::distributions_left(instance);
+    let damage = damage(instance);
+    let left = !names.is_empty() || service::left_running(instance);
+    let state = match (left, &damage) {
+        (true, _) => "unattended",
+        (false, Some(_)) => "failed",
+        (false, None) => "stopped",
+    };
     match session.format {
-        Format::Json => output::json(&json!({
-            "instance": instance.name(),
-            "servicePid": null,
-            "engine": { "state": state },
-            "dockerSocket": instance.docker_socket(),
-            "stateDir": instance.state(),
-        }))?,
+        Format::Json => {
+            let mut engine = json!({ "state": state });
+            if let (false, Some(problem)) = (left, &damage) {
+                engine["cause"] = json!({ "part": "engine", "message": problem.message });
+            }
+            output::json(&json!({
+                "instance": instance.name(),
+                "servicePid": null,
+                "engine": engine,
+                "dockerSocket": instance.docker_socket(),
+                "stateDir": instance.state(),
+            }))?;
+        }
         Format::Pretty => {
             let mut text = output::table(&[("Name", "Value"), ("Status", state), ("Service", "not running")]);
             if left {
-                text.push_str("\nThe service is not running, but the engine's processes are: `");
-                text.push_str(&session.command("start"));
-                text.push_str("` takes them over.\n");
+                text.push_str(&unattended(session, &names));
+            }
+            if let Some(problem) = &damage {
+                let _ = writeln!(text, "\n{problem}");
+                if let Some(hint) = &problem.hint {
+                    let _ = writeln!(text, "To mend it: {hint}");
+                }
             }
             output::text(&text)?;
         }
     }
-    Ok(Exit::NotRunning.into())
+    Ok(if left || damage.is_none() { Exit::NotRunning } else { Exit::Failed }.into())
+}
+
+/// What is wrong with the state files, as far as this user may know.
+fn damage(instance: &Instance) -> Option<Problem> {
+    if !access::is_root() {
+        return None;
+    }
+    match commands::wait(service::ask_program::<Distributions>(instance, &["list"])) {
+        Err(problem) if problem.kind.exit() == Exit::State => Some(problem),
+        // That something else can't be told says nothing of the state.
+        _ => None,
+    }
+}
+
+/// What runs without a service, and how it gets one.
+fn unattended(session: &Session, names: &[String]) -> String {
+    let users: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_internal(name)).collect();
+    let Some(first) = users.first().filter(|_| users.len() == names.len()) else {
+        return format!(
+            "\nThe service is not running, but the engine's processes are: `{}` takes them over.\n",
+            session.command("start")
+        );
+    };
+    format!(
+        "\nThe service is not running, but these distributions are: {}. Any command in one of them takes them over, such \
+         as `{}`.\n",
+        users.join(", "),
+        session.command(&format!("wsl -d {first}"))
+    )
 }
 
 fn exit(state: &EngineState) -> Exit {
@@ -174,6 +220,19 @@ Service               sampand 0.1.0, process 7
         assert!(text(EngineState::Running).contains("Engine address"));
         let stopped = text(EngineState::Stopped);
         assert!(!stopped.contains("Engine address") && stopped.contains("Subnet"), "{stopped}");
+    }
+
+    #[test]
+    fn what_runs_without_a_service_is_told_by_its_name() {
+        let session = Session::new(Some("t"), Format::Pretty, 0).unwrap();
+        let told = |names: &[&str]| {
+            unattended(&session, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        let alone = told(&["Deb"]);
+        assert!(alone.contains("are: Deb.") && alone.contains("wsl -d Deb`"), "{alone}");
+        for names in [&[][..], &["Deb", "docker-desktop"]] {
+            assert!(told(names).contains("engine's processes"), "{names:?}");
+        }
     }
 
     #[test]

@@ -20,13 +20,8 @@ pub(crate) fn run(session: &Session, options: &Stop) -> Result<ExitCode, Problem
 
 async fn stop(session: &Session, options: &Stop) -> Result<ExitCode, Problem> {
     let mut progress = Progress::new();
-    let command = session.command("stop");
-    let found = service::find_or_take_over(
-        &session.instance,
-        "stopping what a dead service left",
-        &command,
-        &mut progress,
-    );
+    let found =
+        service::find_or_take_over(&session.instance, "stopping what a dead service left", &mut progress);
     let Some(client) = found.await? else {
         return say(session, "Sampan is not running", true);
     };

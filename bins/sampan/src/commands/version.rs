@@ -16,10 +16,8 @@ pub(crate) const CLIENT: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs the verb. It never fails for want of a service: this program's own version is always known.
 pub(crate) fn run(session: &Session) -> Result<ExitCode, Problem> {
-    let command = session.command("version");
     let runs = commands::wait(service::find(&session.instance)).is_ok_and(|found| found.is_some());
-    let asked =
-        commands::wait(service::ask::<Version>(&session.instance, "/v1/version", &["version"], &command));
+    let asked = commands::wait(service::ask::<Version>(&session.instance, "/v1/version", &["version"]));
     let service = match asked {
         Ok(version) => Some(version),
         Err(problem) => {

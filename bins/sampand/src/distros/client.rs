@@ -35,7 +35,7 @@ impl Client {
 
     /// Whether it may use the service.
     pub(super) fn is_member(&self) -> bool {
-        is_member(self.peer.uid, self.peer.gid, (self.peer.pid > 0).then_some(self.peer.pid))
+        is_member(&self.peer, &self.connection)
     }
 
     /// What it wants; none: it is gone.

@@ -9,7 +9,7 @@ use sampan_model::wsl::message;
 use sampan_model::wsl::service::Reply;
 
 use super::failure::failure;
-use super::import::no_room;
+use super::import::{Size, no_room};
 use super::progress::Progress;
 use super::storage::Storage;
 use super::turns::Doing;
@@ -89,7 +89,7 @@ impl Distros {
 
 fn not_converted(error: ToolError, new: &Storage, size: u64) -> Failure {
     if error.is_disk_full() {
-        return no_room(new, new.is_disk().then_some(size));
+        return no_room(new, new.is_disk().then_some(Size::Usual(size)));
     }
     match error {
         error @ ToolError::Failed { .. } => {

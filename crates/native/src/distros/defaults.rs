@@ -52,7 +52,7 @@ impl Distros {
     }
 
     pub(super) fn set_default(&self, name: &str, force: bool) -> Result<(), Failure> {
-        let entry = self.find(name)?;
+        let entry = self.find_whole(name)?;
         guard::set_default(&entry.name, force)?;
         self.native.store.update(|registry| registry.default = Some(entry.guid)).map_err(failure)
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use sampan_model::wsl::error::{Code, Failure};
 
 use super::import::not_imported_because;
-use super::storage::cannot;
+use super::storage::{cannot, reason};
 use crate::disk::content::{Flaw, flaw};
 use crate::disk::virtual_disk::DiskFormat;
 
@@ -19,7 +19,8 @@ pub(super) fn disk_in(file: File, source: &str) -> Result<(File, DiskFormat), Fa
     if !file.metadata().is_ok_and(|meta| meta.is_file()) {
         return Err(not_imported_because("A disk cannot come through a pipe.").hint("give it as a file"));
     }
-    let unreadable = |error| not_imported_because(&format!("{source} cannot be read: {error}"));
+    let unreadable =
+        |error: std::io::Error| not_imported_because(&format!("{source} cannot be read: {}", reason(&error)));
     let format = DiskFormat::of(&file).map_err(unreadable)?;
     if format == DiskFormat::Raw
         && let Some(flaw) = flaw(&file).map_err(unreadable)?
@@ -48,9 +49,9 @@ pub(super) fn open_regular(path: &Path) -> Result<File, Failure> {
 pub(super) fn unopened(path: &Path, error: &std::io::Error) -> Failure {
     let shown = path.display();
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            let message = format!("There is no file {shown}.");
-            Failure::new(Code::PathNotFound).with_message(message).hint("check the path for typing errors")
+        ErrorKind::NotFound => Failure::new(Code::FileNotFound).hint(format!("there is no file {shown}")),
+        ErrorKind::NotADirectory => {
+            Failure::new(Code::PathNotFound).hint(format!("there is no file {shown}"))
         }
         _ => cannot("open", path, error),
     }

@@ -1,6 +1,6 @@
 //! Writing a distribution to a file.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sampan_model::wsl::service::{Format, Reply};
 
 use super::failure::failure;
 use super::progress::Progress;
-use super::storage::{Storage, cannot};
+use super::storage::{Storage, cannot, reason};
 use super::turns::Doing;
 use super::{Asker, Distros, guard};
 use crate::archive::{self, ArchiveError, Filter};
@@ -24,7 +24,7 @@ use crate::tools::ToolError;
 const LIMIT: Duration = Duration::from_hours(24);
 
 impl Distros {
-    /// Writes a distribution, which ends for it, to a file or pipe that is empty. `file_name`: what the client calls it.
+    /// Writes a distribution, which ends for it, to a file or pipe. `file_name`: what the client calls it.
     pub(super) fn export(
         &self,
         name: &str,
@@ -36,7 +36,9 @@ impl Distros {
         let entry = self.find_whole(name)?;
         guard::stopped(&entry.name, self.engine_runs()?)?;
         let file = File::from(file);
-        let regular = file.metadata().is_ok_and(|meta| meta.is_file());
+        // Of a file that the caller opened to append to it, what is there stays.
+        let before = length(&file);
+        let regular = before.is_some();
         let disk = match format {
             Format::Vhd if entry.version == 1 => return Err(Failure::new(Code::Wsl2Needed)),
             Format::Vhd if !regular => {
@@ -62,7 +64,7 @@ impl Distros {
         });
         kept.inspect_err(|_| {
             // Half an archive is none.
-            let _ = file.set_len(0);
+            let _ = before.map(|length| file.set_len(length));
         })
     }
 
@@ -77,6 +79,7 @@ impl Distros {
         let storage = Storage::of(&self.native.instance, entry);
         let total = storage.used_bytes()?;
         let written = output.try_clone().map_err(|error| not_written(file_name, &error))?;
+        let regular = length(&output).is_some();
         let told = |bytes| {
             progress.told(bytes, total);
             // While tar reads on. A pipe has nothing to be written back.
@@ -86,7 +89,7 @@ impl Distros {
         let packed = archive::pack(&guest, storage.root(), filter, output, LIMIT, &told);
         // One that was stopped lets go of the disk a moment after its end.
         let _ = storage.wait_free();
-        for complaint in packed.map_err(|error| not_exported(error, file_name))? {
+        for complaint in packed.map_err(|error| not_exported(error, file_name, regular))? {
             progress.asker.tell(Reply::Warning { message: format!("{}: {complaint}", entry.name) });
         }
         Ok(())
@@ -107,7 +110,7 @@ impl Distros {
         if format != DiskFormat::Raw {
             let written =
                 virtual_disk::export(&progress.asker.guest(&self.native.guest), &image, format, output);
-            return written.map_err(|error| not_exported(error.into(), file_name));
+            return written.map_err(|error| not_exported(error.into(), file_name, true));
         }
         let from = File::open(&image).map_err(|error| cannot("read", &image, &error))?;
         let total = from.metadata().map_or(0, |meta| meta.len());
@@ -124,12 +127,24 @@ fn filter(format: Format) -> Filter {
     }
 }
 
-fn not_exported(error: ArchiveError, file_name: &str) -> Failure {
-    // Of a disk that takes the beginning of a record and not its end, tar says no more than that.
+/// The length of a regular file.
+fn length(file: &File) -> Option<u64> {
+    file.metadata().ok().filter(Metadata::is_file).map(|meta| meta.len())
+}
+
+/// `regular`: it was written to a regular file, not to a pipe or device.
+fn not_exported(error: ArchiveError, file_name: &str, regular: bool) -> Failure {
+    // Of a disk that takes the beginning of a record and not its end, tar says no more than that; and no more of a pipe
+    // whose reader goes in the middle of one.
     let cut_short = |stderr: &[String]| stderr.iter().any(|line| line.contains("Wrote only"));
     match error {
         error if error.is_disk_full() => full(file_name),
-        ArchiveError::Tool(ToolError::Failed { stderr, .. }) if cut_short(&stderr) => full(file_name),
+        ArchiveError::Tool(ToolError::Failed { stderr, .. }) if cut_short(&stderr) && regular => {
+            full(file_name)
+        }
+        ArchiveError::Tool(ToolError::Failed { stderr, .. }) if cut_short(&stderr) => {
+            not_exported_because(&format!("{}\nBroken pipe", stderr.join("\n")))
+        }
         ArchiveError::Tool(ToolError::Failed { stderr, .. }) => not_exported_because(&stderr.join("\n")),
         ArchiveError::Tool(error) => failure(error),
         error => not_exported_because(&chain(&error)),
@@ -144,9 +159,30 @@ fn not_written(file_name: &str, error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::StorageFull {
         return full(file_name);
     }
-    not_exported_because(&format!("Cannot write {file_name}: {error}"))
+    not_exported_because(&format!("Cannot write {file_name}: {}", reason(error)))
 }
 
 fn full(file_name: &str) -> Failure {
     Failure::new(Code::DiskFull).hint(format!("free some space on the disk of {file_name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_record_cut_short_is_a_full_disk_of_a_file_and_a_broken_pipe_of_a_pipe() {
+        let error = || {
+            let stderr = vec!["tar: -: Wrote only 4096 of 10240 bytes".to_owned()];
+            let status = ExitStatus::from_raw(2 << 8);
+            ArchiveError::Tool(ToolError::Failed { program: "tar".to_owned(), status, stderr })
+        };
+        assert_eq!(not_exported(error(), "f", true).code, Code::DiskFull);
+        let pipe = not_exported(error(), "<stdout>", false);
+        assert_eq!(pipe.code, Code::ExportFailed);
+        assert!(pipe.message.ends_with("\nBroken pipe"), "{pipe:?}");
+    }
 }

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use sampan_backend::error::chain;
 use sampan_model::config::distribution::DistributionConf;
 use sampan_model::registry::{Entry, Leftover, Phase, Registry};
 use sampan_model::size;
@@ -18,7 +17,7 @@ use super::defaults::VERSION;
 use super::failure::failure;
 use super::probe::Probe;
 use super::progress::Progress;
-use super::storage::{Place, Storage, cannot};
+use super::storage::{Place, Storage, cannot, reason};
 use super::turns::Doing;
 use super::{Asker, Distros, disk_file, guard};
 use crate::archive::{Archive, ArchiveError};
@@ -94,6 +93,7 @@ impl Distros {
         if !matches!(version, 1 | 2) {
             return Err(Failure::new(Code::InvalidArg));
         }
+        require_disk(version, import.size_bytes)?;
         if let Some(name) = import.name {
             require_name(&registry, name)?;
         }
@@ -114,7 +114,9 @@ impl Distros {
         let storage = Storage::of(instance, &entry);
         place.require_unused(instance, &registry, &entry)?;
         storage.require_free()?;
-        let size = import.size_bytes.unwrap_or_else(|| HostConfig::read().values.default_vhd_size);
+        let size = import
+            .size_bytes
+            .map_or_else(|| Size::Usual(HostConfig::read().values.default_vhd_size), Size::Wanted);
         let mut format = DiskFormat::Raw;
         let content = if import.vhd {
             let (file, found) = disk_file::disk_in(import.file.into(), import.source)?;
@@ -198,11 +200,11 @@ impl Distros {
         &self,
         archive: Archive,
         storage: &Storage,
-        size: u64,
+        size: Size,
         progress: &Progress<'_>,
         warn: &dyn Fn(String),
     ) -> Result<(), Failure> {
-        storage.create(size)?;
+        storage.create(size.bytes())?;
         let told = |permille: u16| progress.told(u64::from(permille), 1000);
         let unpacked =
             archive.unpack(&progress.asker.guest(&self.native.guest), storage.root(), LIMIT, &told);
@@ -232,7 +234,11 @@ impl Distros {
                     ToolError::Failed { ref stderr, .. } if !error.is_disk_full() => {
                         disk_file::not_converted(source, format, stderr)
                     }
-                    error => not_imported(error.into(), storage, to.metadata().map_or(0, |meta| meta.len())),
+                    error => not_imported(
+                        error.into(),
+                        storage,
+                        Size::Usual(to.metadata().map_or(0, |meta| meta.len())),
+                    ),
                 },
             )?;
             let flaw = flaw(&to).map_err(|error| cannot("read", &path, &error))?;
@@ -294,15 +300,16 @@ pub(super) fn require_name(registry: &Registry, name: &str) -> Result<(), Failur
     if registry.find(name).is_some() { Err(Failure::name_taken()) } else { Ok(()) }
 }
 
-fn not_imported(error: ArchiveError, storage: &Storage, size: u64) -> Failure {
+fn not_imported(error: ArchiveError, storage: &Storage, size: Size) -> Failure {
     if error.is_disk_full() {
         return no_room(storage, storage.is_disk().then_some(size));
     }
     match error {
         ArchiveError::Tool(ToolError::Failed { stderr, .. }) => not_imported_because(&stderr.join("\n")),
-        error @ (ArchiveError::NoArchive | ArchiveError::Read(_)) => {
-            not_imported_because(&format!("The file cannot be used: {}", chain(&error)))
+        ArchiveError::Read(error) => {
+            not_imported_because(&format!("The file cannot be used: it cannot be read: {}", reason(&error)))
         }
+        error @ ArchiveError::NoArchive => not_imported_because(&format!("The file cannot be used: {error}")),
         ArchiveError::Tool(error) => failure(error),
     }
 }
@@ -311,14 +318,79 @@ pub(super) fn not_imported_because(why: &str) -> Failure {
     Failure::new(Code::ImportFailed).with_message(format!("{}\n{why}", Code::ImportFailed.text()))
 }
 
-/// The disk of the host is full, or the new one, which may grow to `size` bytes.
-pub(super) fn no_room(storage: &Storage, size: Option<u64>) -> Failure {
+/// An error when a size is wanted for a disk that a distribution of `version` does not have.
+pub(super) fn require_disk(version: u8, size_bytes: Option<u64>) -> Result<(), Failure> {
+    if version == 1 && size_bytes.is_some() { Err(Failure::new(Code::Wsl2Needed)) } else { Ok(()) }
+}
+
+/// The largest size of a new disk, in bytes, and who says so.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Size {
+    /// `.wslconfig`, or its default.
+    Usual(u64),
+    /// The option of an installation.
+    Wanted(u64),
+}
+
+impl Size {
+    fn bytes(self) -> u64 {
+        match self {
+            Self::Usual(bytes) | Self::Wanted(bytes) => bytes,
+        }
+    }
+}
+
+/// The disk of the host is full, or the new one, which may grow to `size`.
+pub(super) fn no_room(storage: &Storage, size: Option<Size>) -> Failure {
     let folder = storage.folder();
     let free = sampan_sys::fs::free_space(folder).unwrap_or(0);
     Failure::new(Code::DiskFull).hint(match size {
         Some(size) if free > PLENTY => {
-            format!("give it more than {}: `wsl2.defaultVhdSize` in .wslconfig", size::human(size))
+            let option = match size {
+                Size::Usual(_) => "`wsl2.defaultVhdSize` in .wslconfig",
+                Size::Wanted(_) => "`--vhd-size`",
+            };
+            format!("give it more than {}: {option}", size::human(size.bytes()))
         }
         _ => format!("free some space: the disk of {} has {} left", folder.display(), size::human(free)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sampan_model::distro::Guid;
+    use sampan_model::instance::Instance;
+
+    use super::*;
+
+    fn storage(folder: &Path) -> Storage {
+        let instance = Instance::new("t", Path::new("/state"), Path::new("/run/x")).unwrap();
+        let entry = Entry { base: Some(folder.to_owned()), ..Entry::new(Guid::from_random([1; 16]), "a", 2) };
+        Storage::of(&instance, &entry)
+    }
+
+    #[test]
+    fn a_full_disk_names_what_gave_it_its_size() {
+        let storage = storage(&std::env::temp_dir());
+        let hint = |size| no_room(&storage, Some(size)).hint.unwrap();
+        assert!(hint(Size::Wanted(3 << 30)).ends_with("3 GiB: `--vhd-size`"));
+        assert!(hint(Size::Usual(3 << 30)).ends_with("3 GiB: `wsl2.defaultVhdSize` in .wslconfig"));
+    }
+
+    #[test]
+    fn only_version_2_has_a_disk_to_be_given_a_size() {
+        assert_eq!(require_disk(1, Some(3 << 30)).unwrap_err().code, Code::Wsl2Needed);
+        assert!(require_disk(2, Some(3 << 30)).is_ok() && require_disk(1, None).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_told_the_number_of_an_error() {
+        let error = ArchiveError::Read(std::io::Error::from_raw_os_error(5));
+        let told = not_imported(error, &storage(Path::new("/x")), Size::Usual(1));
+        assert!(told.message.ends_with("it cannot be read: Input/output error"), "{told:?}");
+        let missing = disk_file::unopened(Path::new("/x"), &std::io::ErrorKind::NotFound.into());
+        assert_eq!((missing.code, missing.message.as_str()), (Code::FileNotFound, Code::FileNotFound.text()));
+    }
 }

@@ -16,8 +16,9 @@ use sampan_model::wsl::service::{Install, Reply};
 
 use self::download::Address;
 use self::online::NoCatalog;
+use super::defaults::VERSION;
 use super::failure::failure;
-use super::import::{Import, require_name};
+use super::import::{Import, require_disk, require_name};
 use super::progress::Progress;
 use super::storage::cannot;
 use super::{Asker, Distros};
@@ -33,6 +34,11 @@ impl Distros {
         file: Option<OwnedFd>,
         asker: Asker<'_>,
     ) -> Result<String, Failure> {
+        let chosen = || self.native.store.current().map(|registry| registry.default_version);
+        let version = request.version.map_or_else(chosen, |version| Ok(Some(version))).map_err(failure)?;
+        // Before minutes are spent on an archive.
+        require_disk(version.unwrap_or(VERSION), request.vhd_size)
+            .map_err(|failure| failure.in_context(Context::RegisterDistro).in_context(Context::Service))?;
         match (&request.from_file, file) {
             (Some(source), Some(file)) => {
                 say(asker, &message::installing(source));

@@ -304,14 +304,18 @@ pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure
         ErrorKind::ResourceBusy | ErrorKind::ExecutableFileBusy => (Code::Busy, None),
         _ => (Code::Fail, None),
     };
-    let why = error.to_string();
-    // The number is for programmers.
-    let why = why.split_once(" (os error").map_or(why.as_str(), |(why, _)| why);
-    let failure = Failure::new(code).with_message(format!("Cannot {what} {}: {why}", path.display()));
+    let message = format!("Cannot {what} {}: {}", path.display(), reason(error));
+    let failure = Failure::new(code).with_message(message);
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
+}
+
+/// What the system says of an error. The number that Rust adds is for programmers.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(text, _)| text).to_owned()
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ fn assert_refused(file: fn(&Instance) -> std::path::PathBuf, content: &[u8]) {
         assert_helpful(&output, &file);
         assert!(files::read(&file) == content, "{} was changed", file.display());
     }
+    if file == instance.place().registry() {
+        instance.sampan(&["status"]).expect(1).says("failed").says("registry.json");
+        instance.wsl(&["--list"]).expect(255).says("Wsl/Service/E_UNEXPECTED");
+    }
     assert!(files::names(&instance.place().distros()).is_empty(), "nothing was made beside it");
     assert!(instance.processes().iter().all(|process| process.name() != "dockerd"));
     // `stop`, and `reset` by someone who has read the message, still work: the instance's end proves it.

@@ -248,7 +248,12 @@ fn storage() {
     }
     let listed = sampan_e2e::tools::Tool::new("tar").arg("-tf").arg(files_of.join("d.tar")).run().ok();
     assert!(listed.lines().any(|line| line == "./etc/passwd"), "I01: {listed}");
-    // Through pipes.
+    let missing = instance.wsl_tool(&["--import-in-place", "gone"]).arg(files_of.join("gone.img")).run();
+    missing.expect(255).says("The system cannot find the file specified.").says("ERROR_FILE_NOT_FOUND");
+    // Through pipes. One is closed when it is full.
+    let unread = r#""$@" | (sleep 1; head -c 1000 > /dev/null)"#;
+    let unread = instance.wsl_tool(&["--export", "d", "-"]).under(["sh", "-c", unread, "sh"]).run();
+    unread.expect(0).says("Broken pipe").says("Wsl/Service/WSL_E_EXPORT_FAILED");
     let piped = instance.wsl_tool(&["--export", "d", "-"]).run();
     piped.expect(0);
     instance

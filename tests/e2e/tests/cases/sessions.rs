@@ -138,6 +138,10 @@ fn users() {
         unknown.expect(255).says("User not found.").says("WSL_E_USER_NOT_FOUND");
         let path = run(name, &["-e", "sh", "-c", "echo $PATH"]).run().ok();
         assert!(path.starts_with("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), "{path}");
+        let files = run(name, &["-e", "sh", "-c", "ulimit -Sn; ulimit -Hn"]).run().ok();
+        let (soft, hard) = files.split_once('\n').expect("two lines");
+        let most = hard.parse().unwrap_or(u64::MAX);
+        assert_eq!(soft, most.min(10_240).to_string(), "WSL's own, whatever the service has: {files}");
         // Nothing of the caller's environment but what was asked for.
         let leak = run(name, &["-e", "env"]).env("SECRET_OF_THE_HOST", "1").run().ok();
         assert!(!leak.contains("SECRET_OF_THE_HOST") && !leak.contains("SAMPAN_"), "{leak}");

@@ -108,6 +108,13 @@ fn full_change() {
         let target = instance.identity().state_base().join("export.tar");
         full(&["--export", "large", &target.display().to_string()]);
         assert!(!target.exists(), "half an archive is left");
+        files::write(&target, "former\n");
+        let append = format!("exec \"$@\" >> '{}'", target.display());
+        let appended =
+            instance.wsl_tool(&["--export", "large", "-"]).under(["sh", "-c", &append, "sh"]).run();
+        appended.expect(255).says("ERROR_DISK_FULL");
+        assert_eq!(files::read(&target), b"former\n", "what was there before");
+        fs::remove_file(&target).expect("it was just made");
         // There is room elsewhere, and the way back is too narrow for two.
         let elsewhere = wide.display().to_string();
         instance.wsl(&["--manage", "large", "--move", &elsewhere]).expect(0);

@@ -156,4 +156,10 @@ fn only_two() {
         refused.expect(255).says(needed).says("Wsl/Service/WSL_E_WSL2_NEEDED");
     }
     assert!(!file.exists());
+    let refused = instance
+        .wsl_tool(&["--install", "--name", "q", "--version", "1", "--vhd-size", "3GB", "-n", "--from-file"])
+        .arg(roots::small())
+        .run();
+    refused.expect(255).says(needed).says("Wsl/Service/RegisterDistro/WSL_E_WSL2_NEEDED");
+    assert!(instance.registry().find("q").is_none());
 }

@@ -1,9 +1,10 @@
 //! Distributions from files and to files. Files are opened here, with the caller's rights, and travel as descriptors.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -11,8 +12,7 @@ use sampan_model::wsl::args::{ExportOptions, ImportOptions, Sink, Source};
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::message;
 use sampan_model::wsl::service::Request;
-use sampan_sys::Errno;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::{Builder, NamedTempFile};
 
 use super::Wsl;
 use super::caller::Caller;
@@ -57,7 +57,7 @@ pub(super) fn export(wsl: &mut Wsl<'_>, options: ExportOptions) -> Result<u8, Ha
     let request = Request::Export { name, format, file: path.to_string_lossy().into_owned() };
     wsl.order(&request, &[target.as_fd()]).map_err(|halt| match (halt, &target) {
         // The file goes, so nothing is done.
-        (Halt::TooLate(signal), Target::New { .. }) => Halt::Signal(signal),
+        (Halt::TooLate(signal), Target::Named { .. } | Target::Nameless { .. }) => Halt::Signal(signal),
         (halt, _) => halt,
     })?;
     target.keep().map_err(|error| of_target(&error, &path))?;
@@ -91,9 +91,10 @@ pub(super) fn open(caller: &Caller, source: &Source) -> Result<(File, String), F
 /// A file that is being written. Until it is whole the former one of that name stays what it was.
 #[derive(Debug)]
 enum Target {
-    /// On the disk of the place where it belongs; gone when it is dropped. It has no name, so that it is gone with this
-    /// program too, unless there are only files with names.
-    New { file: File, named: Option<TempPath>, path: PathBuf },
+    /// On the file system of the place where it belongs, without a name: whatever ends this program, nothing is left.
+    Nameless { file: File, path: PathBuf },
+    /// Beside that place, where the file system knows only files with names; gone when it is dropped.
+    Named { file: NamedTempFile, path: PathBuf },
     /// A pipe or a device, which nothing can be put in place of.
     Special(File),
 }
@@ -114,59 +115,73 @@ impl Target {
         }
         // For its owner only: there are the distribution's secrets in it.
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let (file, named) = match rustix::fs::open(folder_of(&path), flags, Mode::from_raw_mode(0o600)) {
-            Ok(file) => (File::from(file), None),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                let (file, named) = beside(&path, |at| {
-                    File::options().read(true).write(true).create_new(true).mode(0o600).open(at)
-                })?
-                .into_parts();
-                (file, Some(named))
-            }
-            Err(errno) => return Err(errno.into()),
-        };
-        Ok(Self::New { file, named, path })
+        if let Ok(file) = rustix::fs::open(folder(&path), flags, Mode::RUSR | Mode::WUSR) {
+            return Ok(Self::Nameless { file: file.into(), path });
+        }
+        let file = beside(&path, |builder| builder.tempfile_in(folder(&path)))?;
+        Ok(Self::Named { file, path })
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::New { file, .. } | Self::Special(file) => file.as_fd(),
+            Self::Named { file, .. } => file.as_file().as_fd(),
+            Self::Nameless { file, .. } | Self::Special(file) => file.as_fd(),
         }
     }
 
     /// It is whole: it takes its place.
     fn keep(self) -> io::Result<()> {
-        let Self::New { file, named, path } = self else { return Ok(()) };
-        if path.exists() {
-            // Else a crash soon after could leave neither the old content nor the new.
-            file.sync_all()?;
+        match self {
+            Self::Special(_) => {}
+            Self::Named { file, path } => {
+                succeed(file.as_file(), &path)?;
+                file.persist(path)?;
+            }
+            Self::Nameless { file, path } => match link(&file, &path) {
+                // A link replaces nothing, a new name does.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    succeed(&file, &path)?;
+                    let linked = |builder: &mut Builder<'_, '_>| {
+                        builder.make_in(folder(&path), |name| link(&file, name))
+                    };
+                    beside(&path, linked)?.persist(&path)?;
+                }
+                linked => linked?,
+            },
         }
-        let named = match named {
-            Some(named) => named,
-            // Nothing can be put in place of another file at once but what has a name.
-            None => beside(&path, |at| name(&file, at))?.into_temp_path(),
-        };
-        named.persist(path)?;
         Ok(())
     }
 }
 
-/// What `make` makes, under a name of its own beside `path`.
-fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(path.file_name().ok_or(io::ErrorKind::IsADirectory)?);
-    prefix.push(".");
-    tempfile::Builder::new().prefix(&prefix).suffix(".partial").make_in(folder_of(path), make)
-}
-
-fn folder_of(path: &Path) -> &Path {
+/// The folder that `path` is in.
+fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Gives a file without a name this one (open(2), `O_TMPFILE`).
-fn name(file: &File, at: &Path) -> io::Result<()> {
+/// Makes something with a temporary name that shows what it is to become.
+fn beside<T>(path: &Path, make: impl FnOnce(&mut Builder<'_, '_>) -> io::Result<T>) -> io::Result<T> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    make(Builder::new().prefix(&prefix).suffix(".partial"))
+}
+
+/// Gives a file without a name its first one (open(2), `O_TMPFILE`).
+fn link(file: &File, path: &Path) -> io::Result<()> {
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(rustix::fs::linkat(CWD, own, CWD, at, AtFlags::SYMLINK_FOLLOW)?)
+    Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// Makes `file` ready to replace what is at `path`: it gets its owner and mode.
+fn succeed(file: &File, path: &Path) -> io::Result<()> {
+    let Ok(former) = fs::metadata(path) else { return Ok(()) };
+    // Only root gives files away. What stays the caller's own stays closed to others.
+    if std::os::unix::fs::fchown(file, Some(former.uid()), Some(former.gid())).is_ok() {
+        file.set_permissions(Permissions::from_mode(former.mode() & 0o777))?;
+    }
+    // Else a crash soon after could leave neither the old content nor the new.
+    file.sync_all()
 }
 
 /// A file can't be written: that it is not there means its folder.
@@ -226,6 +241,48 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
             assert_eq!(names(folder.path()), ["x.tar"]);
         }
+    }
+
+    #[test]
+    fn what_is_half_written_has_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar");
+        let target = Target::open(&path).unwrap();
+        fill(&target, "half");
+        assert!(names(folder.path()).is_empty());
+        // Somebody else makes one meanwhile.
+        drop(File::create(&path).unwrap());
+        target.keep().unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(folder.path()).len()), ("half", 1));
+    }
+
+    #[test]
+    fn a_file_system_without_nameless_files_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar");
+        for text in ["one", "two"] {
+            let file = beside(&path, |builder| builder.tempfile_in(folder.path())).unwrap();
+            let target = Target::Named { file, path: path.clone() };
+            fill(&target, text);
+            target.keep().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(names(folder.path()), ["x.tar"]);
+        }
+    }
+
+    #[test]
+    fn a_new_file_is_its_owner_s_only_and_a_replaced_one_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar");
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o7777;
+        Target::open(&path).unwrap().keep().unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let other =
+            if rustix::process::geteuid().is_root() { 65534 } else { rustix::process::getuid().as_raw() };
+        std::os::unix::fs::chown(&path, Some(other), None).unwrap();
+        Target::open(&path).unwrap().keep().unwrap();
+        assert_eq!((mode(), fs::metadata(&path).unwrap().uid()), (0o640, other));
     }
 
     #[test]

@@ -67,7 +67,9 @@ pub(super) fn by_signal(signal: i32) -> u8 {
 /// A failure of this program's own, in wsl.exe's words.
 pub(super) fn of_problem(problem: &Problem) -> Failure {
     let (code, context) = match problem.kind {
-        Kind::NotRunning => (Code::Unexpected, Some(Context::Service)),
+        Kind::NotRunning | Kind::Api(ErrorCode::State) => (Code::Unexpected, Some(Context::Service)),
+        // As the service has it.
+        Kind::Api(ErrorCode::DataMissing) => (Code::PathNotFound, Some(Context::Service)),
         kind => match kind.exit() {
             Exit::Denied => (Code::AccessDenied, Some(Context::Service)),
             Exit::Usage => (Code::InvalidArg, None),
@@ -77,7 +79,7 @@ pub(super) fn of_problem(problem: &Problem) -> Failure {
             _ => (Code::Fail, Some(Context::Service)),
         },
     };
-    let mut failure = Failure::new(code).with_message(&problem.message);
+    let mut failure = Failure::new(code).with_message(sentence(&problem.message));
     failure.hint.clone_from(&problem.hint);
     match context {
         Some(context) => failure.in_context(context),
@@ -124,15 +126,56 @@ pub(super) fn of_file(error: &io::Error, path: &Path) -> Failure {
         io::ErrorKind::StorageFull => {
             Failure::new(Code::DiskFull).with_message(format!("There is no space left for '{object}'."))
         }
-        _ => Failure::new(Code::Fail).with_message(format!("'{object}' can't be used: {error}.")),
+        _ => Failure::new(Code::Fail).with_message(format!("'{object}' can't be used: {}.", reason(error))),
     }
 }
 
 /// The standard streams can't be handed on.
 pub(super) fn of_streams(error: &io::Error) -> Failure {
-    Failure::new(Code::Fail).with_message(format!("The standard streams can't be used: {error}."))
+    Failure::new(Code::Fail).with_message(format!("The standard streams can't be used: {}.", reason(error)))
+}
+
+/// What the system says of an error. The number that Rust adds is for programmers.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(text, _)| text).to_owned()
+}
+
+/// `text` as the beginning of a sentence, unless that is a path or a name like `docker-desktop`.
+fn sentence(text: &str) -> String {
+    let word = text.split(' ').next().unwrap_or_default();
+    if !word.chars().all(char::is_alphabetic) {
+        return text.to_owned();
+    }
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn line(message: &str) -> String {
     format!("{}\n", message.trim_end_matches('\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_becomes_a_sentence() {
+        assert_eq!(of_problem(&Problem::denied("you may not use it")).message, "You may not use it");
+        for as_it_is in ["", "docker-desktop is gone", "/x is missing"] {
+            assert_eq!(of_problem(&Problem::failed(as_it_is)).message, as_it_is);
+        }
+    }
+
+    #[test]
+    fn a_damaged_registry_has_one_code_with_and_without_the_service() {
+        let problem = Problem::new(Kind::Api(ErrorCode::State), "the registry cannot be used");
+        assert_eq!(of_problem(&problem).code, Code::Unexpected);
+    }
+
+    #[test]
+    fn nobody_is_told_the_number_of_an_error() {
+        let told = of_file(&io::Error::from_raw_os_error(5), Path::new("x"));
+        assert_eq!(told.message, "'x' can't be used: Input/output error.");
+    }
 }

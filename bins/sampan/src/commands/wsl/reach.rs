@@ -76,10 +76,8 @@ impl Reach for Local<'_> {
             return Ok(connection);
         }
         if !access::is_root() {
-            let command = self.0.command("start");
-            let problem =
-                Problem::not_running("Sampan is not running").hint(format!("type `sudo {command}`"));
-            return Err(of_problem(&problem));
+            let hint = access::as_root(self.instance());
+            return Err(of_problem(&Problem::not_running("Sampan is not running").hint(hint)));
         }
         commands::wait(service::launch(self.instance())).map_err(|problem| of_problem(&problem))?;
         self.find()?.ok_or_else(|| {
@@ -99,14 +97,10 @@ impl Reach for Local<'_> {
     fn offline(&self, question: Question) -> Result<Reply, Failure> {
         let answer = match question {
             Question::List => {
-                let command = self.0.command("wsl --list");
-                let list = service::ask_program::<Distributions>(self.instance(), &["list"], &command);
+                let list = service::ask_program::<Distributions>(self.instance(), &["list"]);
                 commands::wait(list).map(|list| Reply::Distributions { distributions: list.distributions })
             }
-            Question::Status => {
-                let command = self.0.command("wsl --status");
-                commands::wait(service::ask_program::<Reply>(self.instance(), &["status"], &command))
-            }
+            Question::Status => commands::wait(service::ask_program::<Reply>(self.instance(), &["status"])),
         };
         answer.map_err(|problem| of_problem(&problem))
     }

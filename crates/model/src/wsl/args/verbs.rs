@@ -19,7 +19,7 @@ const FORCE: Opt = Opt::flag("--force");
 /// The verb called `word`.
 pub(super) fn find(word: &str) -> Option<Verb> {
     Some(match word {
-        "--help" => |_| Ok(Command::Help),
+        "--help" => |words| nothing(words, Command::Help),
         "-v" | "--version" => |words| nothing(words, Command::Version),
         "--status" => |words| nothing(words, Command::Status),
         "--debug-shell" => |words| nothing(words, Command::DebugShell),
