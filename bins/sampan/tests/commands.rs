@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use self::instance::{Instance, Running, finish, is_root, spawn, stderr, stdout};
+use self::instance::{Instance, Running, finish, has_root, is_root, spawn, stderr, stdout};
 
 /// Answers requests as the service does; `answers` are path and body, in order. Other connections only look.
 fn serve(instance: &Instance, answers: Vec<(&'static str, String)>) -> JoinHandle<()> {
@@ -129,8 +129,7 @@ fn a_user_who_is_not_root_is_told_what_to_type() {
 
 #[test]
 fn a_user_without_the_group_is_told_what_to_type() {
-    if !is_root() {
-        eprintln!("skipped: only root can close the socket to another user");
+    if !has_root("only root can close the socket to another user") {
         return;
     }
     let instance = Instance::new();
@@ -144,8 +143,7 @@ fn a_user_without_the_group_is_told_what_to_type() {
 
 #[test]
 fn why_the_service_does_not_start_is_passed_on() {
-    if !is_root() {
-        eprintln!("skipped: only root starts the service");
+    if !has_root("only root starts the service") {
         return;
     }
     let instance = Instance::new();
@@ -229,8 +227,7 @@ fn reset_asks_nobody_who_can_t_answer() {
 
 #[test]
 fn reset_without_a_service_uses_its_program() {
-    if !is_root() {
-        eprintln!("skipped: only root resets an instance that does not run");
+    if !has_root("only root resets an instance that does not run") {
         return;
     }
     let instance = Instance::new();
@@ -247,8 +244,7 @@ esac"#;
 
 #[test]
 fn check_fails_when_a_prerequisite_does() {
-    if !is_root() {
-        eprintln!("skipped: only root tests the machine");
+    if !has_root("only root tests the machine") {
         return;
     }
     let instance = Instance::new();

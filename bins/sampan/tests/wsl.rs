@@ -25,7 +25,7 @@ use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::service::{Call, Install, Reply, Request};
 use sampan_sys::socket::{SocketKind, accept, bind_unix_listener, listen, recv_message, send_message};
 
-use self::instance::{Instance, Running, finish, is_root, start, stderr, stdout};
+use self::instance::{Instance, Running, finish, has_root, is_root, start, stderr, stdout};
 
 /// Longer than anything takes here, on however slow a machine.
 const LONG: Duration = Duration::from_mins(2);
@@ -249,8 +249,7 @@ fn an_interrupted_export_leaves_the_former_file_and_nothing_else() {
 
 #[test]
 fn a_user_without_the_group_is_told_what_to_type() {
-    if !is_root() {
-        eprintln!("skipped: only root can close the socket to another user");
+    if !has_root("only root can close the socket to another user") {
         return;
     }
     let instance = Instance::new();
@@ -292,8 +291,7 @@ fn without_a_service_a_user_is_told_what_to_type() {
 
 #[test]
 fn the_service_is_started_for_what_needs_it() {
-    if !is_root() {
-        eprintln!("skipped: only root starts the service");
+    if !has_root("only root starts the service") {
         return;
     }
     let instance = Instance::new();

@@ -1,11 +1,13 @@
 //! The rows of the WSL case table that text alone decides, by their ID: sections 1 (paths), 6 (manifest), 7
 //! (os-release) and 11 (host name, files below /etc, environment). Rows marked W there need Windows and are
 //! not listed. What a row says beyond the text (that something is then installed or started) is seen end to
-//! end only.
+//! end only: in `tests/e2e`, by a case that names the row.
 #![forbid(unsafe_code)]
 
 #[path = "rules_cases/etc.rs"]
 mod etc;
+#[path = "wsl_cases/links.rs"]
+mod links;
 #[path = "rules_cases/manifest.rs"]
 mod manifest;
 #[path = "rules_cases/paths.rs"]
@@ -54,10 +56,11 @@ impl Section {
         }
     }
 
-    /// Rows that only a running system shows.
-    fn end_to_end(&mut self, ids: &[&'static str], why: &'static str) {
+    /// Rows that only a running system shows: in `tests/e2e`, in this file of its cases.
+    fn end_to_end(&mut self, ids: &[&'static str], file: &'static str) {
         for id in ids {
-            self.put(id, Row::EndToEnd(why));
+            links::assert_named(id, &format!("tests/e2e/tests/cases/{file}"));
+            self.put(id, Row::EndToEnd(file));
         }
     }
 
@@ -81,7 +84,7 @@ impl Section {
             match row {
                 Row::Met => {}
                 Row::NotMet(why) => println!("  {id} not met: {why}"),
-                Row::EndToEnd(why) => println!("  {id} end-to-end: {why}"),
+                Row::EndToEnd(file) => println!("  {id} end-to-end: {file}"),
             }
         }
         assert!(self.wrong.is_empty(), "{:#?}", self.wrong);

@@ -16,8 +16,12 @@ mod errors;
 mod layout;
 #[path = "wsl_cases/life.rs"]
 mod life;
+#[path = "wsl_cases/links.rs"]
+mod links;
 #[path = "wsl_cases/mounting.rs"]
 mod mounting;
+#[path = "wsl_cases/network.rs"]
+mod network;
 #[path = "wsl_cases/options.rs"]
 mod options;
 #[path = "wsl_cases/storage.rs"]

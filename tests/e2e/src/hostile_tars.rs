@@ -7,6 +7,7 @@ mod tar;
 use std::path::Path;
 
 use self::tar::{BLOCK, Header, Tar, record};
+use crate::random;
 
 /// An archive, and what has to become of it.
 #[derive(Debug, Clone)]
@@ -32,21 +33,43 @@ pub enum Fate {
 
 use Fate::{Either, Imported, Refused};
 
-/// All of them. `outside` is a folder of the host with a file `treasure`, which they try to reach.
-pub fn all(outside: &Path) -> Vec<HostileTar> {
-    let outside = outside.to_str().expect("the tests choose plain paths");
+/// What they try to reach or to make. The names are nobody else's: where they come to, others have files too.
+#[derive(Debug)]
+pub struct Goals {
+    /// A folder of the host.
+    pub outside: String,
+    /// The name of a file in it.
+    pub treasure: String,
+    /// The name of one that is not there.
+    pub new: String,
+    /// The name of one that is not there, for archives that lead elsewhere.
+    pub escaped: String,
+}
+
+impl Goals {
+    /// With random names, in this folder.
+    pub fn new(outside: &Path) -> Self {
+        let outside = outside.to_str().expect("the tests choose plain paths").to_owned();
+        let [treasure, new, escaped] =
+            ["treasure", "new", "escaped"].map(|name| format!("{name}-{}", random::hex(4)));
+        Self { outside, treasure, new, escaped }
+    }
+}
+
+/// All of them.
+pub fn all(goals: &Goals) -> Vec<HostileTar> {
     let mut all = Vec::new();
-    names(&mut all, outside);
-    symlinks(&mut all, outside);
-    hard_links(&mut all, outside);
-    kinds(&mut all, outside);
+    names(&mut all, goals);
+    symlinks(&mut all, goals);
+    hard_links(&mut all, goals);
+    kinds(&mut all, goals);
     numbers(&mut all);
     cut_off(&mut all);
     records(&mut all);
-    sparse(&mut all);
+    sparse(&mut all, goals);
     attributes(&mut all);
-    probed(&mut all, outside);
-    containers(&mut all);
+    probed(&mut all, goals);
+    containers(&mut all, goals);
     all
 }
 
@@ -59,17 +82,18 @@ fn add(all: &mut Vec<HostileTar>, name: &'static str, fate: Fate, bytes: Vec<u8>
     all.push(HostileTar { name, bytes, fate });
 }
 
-fn names(all: &mut Vec<HostileTar>, outside: &str) {
+fn names(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { outside, treasure, escaped, .. } = goals;
     let file = |name: &str| Tar::distro().file(name, b"loot").end();
     let long = |text: &[u8]| {
         Tar::distro().long(b'L', text).header(Header::new(b"x", b'0').gnu().size(4)).contents(b"loot")
     };
-    add(all, "name-with-dot-dot", Either, file("../escaped"));
-    add(all, "name-with-dot-dot-inside", Either, file("etc/../../../../../../tmp/escaped"));
-    add(all, "name-up-to-the-outside", Either, long(format!("{}/treasure", up(outside)).as_bytes()).end());
-    add(all, "name-absolute", Either, long(format!("{outside}/treasure").as_bytes()).end());
-    add(all, "name-absolute-twice", Either, long(format!("//{outside}//treasure").as_bytes()).end());
-    add(all, "name-dot-slash-absolute", Either, long(format!("./{outside}/treasure").as_bytes()).end());
+    add(all, "name-with-dot-dot", Either, file(&format!("../{escaped}")));
+    add(all, "name-with-dot-dot-inside", Either, file(&format!("etc/../../../../../../tmp/{escaped}")));
+    add(all, "name-up-to-the-outside", Either, long(format!("{}/{treasure}", up(outside)).as_bytes()).end());
+    add(all, "name-absolute", Either, long(format!("{outside}/{treasure}").as_bytes()).end());
+    add(all, "name-absolute-twice", Either, long(format!("//{outside}//{treasure}").as_bytes()).end());
+    add(all, "name-dot-slash-absolute", Either, long(format!("./{outside}/{treasure}").as_bytes()).end());
     add(all, "name-empty", Either, file(""));
     add(all, "name-of-slashes", Either, file("////"));
     add(all, "name-dot-as-a-file", Either, file("."));
@@ -79,18 +103,18 @@ fn names(all: &mut Vec<HostileTar>, outside: &str) {
     add(all, "name-too-long-for-a-file", Either, long(&[b'n'; 300]).end());
     add(all, "name-of-100-kb", Either, long(&vec![b'n'; 100_000]).end());
     add(all, "name-of-100-kb-in-folders", Either, long("d/".repeat(50_000).as_bytes()).end());
-    add(all, "name-with-nul", Either, long(b"a\0../../../../escaped\0").end());
+    add(all, "name-with-nul", Either, long(format!("a\0../../../../{escaped}\0").as_bytes()).end());
     add(all, "name-in-a-record-with-nul", Either, {
-        Tar::distro().record("path", b"a\0/../../escaped").file("x", b"loot").end()
+        Tar::distro().record("path", format!("a\0/../../{escaped}").as_bytes()).file("x", b"loot").end()
     });
     add(all, "name-in-a-record-of-100-kb", Either, {
         Tar::distro().record("path", &vec![b'p'; 100_000]).file("x", b"loot").end()
     });
     add(all, "name-in-a-record-absolute", Either, {
-        Tar::distro().record("path", format!("{outside}/treasure").as_bytes()).file("x", b"loot").end()
+        Tar::distro().record("path", format!("{outside}/{treasure}").as_bytes()).file("x", b"loot").end()
     });
     add(all, "name-in-a-record-for-all", Either, {
-        let records = record("path", format!("{}/treasure", up(outside)).as_bytes());
+        let records = record("path", format!("{}/{treasure}", up(outside)).as_bytes());
         Tar::distro().records(b'g', &records).file("x", b"loot").file("y", b"loot").end()
     });
     add(all, "names-in-all-forms-of-the-same", Imported, {
@@ -101,9 +125,11 @@ fn names(all: &mut Vec<HostileTar>, outside: &str) {
     });
 }
 
-fn symlinks(all: &mut Vec<HostileTar>, outside: &str) {
+fn symlinks(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { outside, treasure, new, escaped } = goals;
     let link = |target: &str| Tar::distro().long(b'K', target.as_bytes()).symlink("a", target);
-    let through = |tar: Tar| tar.file("a/treasure", b"loot").file("a/new", b"loot").end();
+    let through =
+        |tar: Tar| tar.file(&format!("a/{treasure}"), b"loot").file(&format!("a/{new}"), b"loot").end();
     let targets: [(&'static str, String); 6] = [
         ("symlink-absolute-and-a-file-through-it", outside.to_owned()),
         ("symlink-upwards-and-a-file-through-it", up(outside)),
@@ -125,7 +151,7 @@ fn symlinks(all: &mut Vec<HostileTar>, outside: &str) {
         through(tar)
     });
     add(all, "symlink-to-a-file-that-is-then-written", Either, {
-        link(&format!("{outside}/treasure")).file("a", b"loot").end()
+        link(&format!("{outside}/{treasure}")).file("a", b"loot").end()
     });
     add(all, "symlink-to-the-archive-itself", Either, {
         link("/proc/self/fd/0").file("a", b"loot").hard_link("b", "a").file("b", b"loot").end()
@@ -134,7 +160,7 @@ fn symlinks(all: &mut Vec<HostileTar>, outside: &str) {
         link("/proc/self/exe").header(Header::new(b"a", b'0').mode(0o6777)).end()
     });
     add(all, "symlink-then-a-folder-of-its-name", Either, {
-        link(outside).header(Header::new(b"a/", b'5').mode(0o777)).file("a/new", b"loot").end()
+        link(outside).header(Header::new(b"a/", b'5').mode(0o777)).file(&format!("a/{new}"), b"loot").end()
     });
     add(all, "symlink-and-a-folder-through-it", Either, {
         link(outside).header(Header::new(b"a/sub/", b'5').mode(0o777)).symlink("a/sub/l", "x").end()
@@ -147,32 +173,47 @@ fn symlinks(all: &mut Vec<HostileTar>, outside: &str) {
     add(all, "symlink-to-nothing", Either, Tar::distro().symlink("a", "").end());
     add(all, "symlink-with-contents", Either, {
         let header = Header::new(b"a", b'2').link(b"etc").size(2 * BLOCK);
-        Tar::distro().header(header).raw(&*Header::new(b"../escaped", b'0').sealed()).raw(&[0; BLOCK]).end()
+        Tar::distro()
+            .header(header)
+            .raw(&*Header::new(format!("../{escaped}").as_bytes(), b'0').sealed())
+            .raw(&[0; BLOCK])
+            .end()
     });
     add(
         all,
         "symlink-as-the-root",
         Either,
-        Tar::distro().symlink(".", outside).file("treasure", b"loot").end(),
+        Tar::distro().symlink(".", outside).file(treasure, b"loot").end(),
     );
     add(all, "folder-then-symlink-then-file", Either, {
-        Tar::distro().folder("a/").symlink("a", outside).file("a/treasure", b"loot").file("a", b"x").end()
+        Tar::distro()
+            .folder("a/")
+            .symlink("a", outside)
+            .file(&format!("a/{treasure}"), b"loot")
+            .file("a", b"x")
+            .end()
     });
     add(all, "full-folder-then-symlink", Either, {
-        Tar::distro().folder("a/").file("a/b", b"b").symlink("a", outside).file("a/treasure", b"loot").end()
+        Tar::distro()
+            .folder("a/")
+            .file("a/b", b"b")
+            .symlink("a", outside)
+            .file(&format!("a/{treasure}"), b"loot")
+            .end()
     });
     add(all, "file-then-folder-then-file", Either, {
         Tar::distro().file("a", b"1").folder("a/").file("a/b", b"2").file("a", b"3").end()
     });
 }
 
-fn hard_links(all: &mut Vec<HostileTar>, outside: &str) {
-    let treasure = format!("{outside}/treasure");
+fn hard_links(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { outside, treasure, .. } = goals;
+    let treasure = format!("{outside}/{treasure}");
     let link = |target: &str| Tar::distro().long(b'K', target.as_bytes()).hard_link("a", target);
     add(all, "hard-link-absolute", Either, link(&treasure).file("a", b"loot").end());
     add(all, "hard-link-upwards", Either, link(&up(&treasure)).file("a", b"loot").end());
     add(all, "hard-link-through-a-symlink", Either, {
-        Tar::distro().symlink("s", outside).hard_link("a", "s/treasure").file("a", b"loot").end()
+        Tar::distro().symlink("s", outside).hard_link("a", &format!("s/{treasure}")).file("a", b"loot").end()
     });
     add(all, "hard-link-to-a-symlink-that-is-then-written", Either, {
         Tar::distro().symlink("s", &treasure).hard_link("a", "s").file("a", b"loot").end()
@@ -191,7 +232,8 @@ fn hard_links(all: &mut Vec<HostileTar>, outside: &str) {
     });
 }
 
-fn kinds(all: &mut Vec<HostileTar>, outside: &str) {
+fn kinds(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { outside, .. } = goals;
     let node = |kind, major, minor| Tar::distro().header(Header::new(b"node", kind).device(major, minor));
     add(all, "block-device-that-is-then-written", Either, node(b'4', 7, 0).file("node", b"loot").end());
     add(all, "memory-that-is-then-written", Either, node(b'3', 1, 1).file("node", b"loot").end());
@@ -382,7 +424,8 @@ fn old_sparse(pieces: &[(u64, u64)], size: usize, real: u64) -> Header {
     header.with(483, format!("{real:011o}\0").as_bytes())
 }
 
-fn sparse(all: &mut Vec<HostileTar>) {
+fn sparse(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { escaped, .. } = goals;
     let old = |pieces: &[(u64, u64)], size: usize, real: u64| {
         Tar::distro().header(old_sparse(pieces, size, real)).contents(&vec![b's'; size]).end()
     };
@@ -426,7 +469,7 @@ fn sparse(all: &mut Vec<HostileTar>) {
             record("GNU.sparse.size", b"1048576"),
             record("GNU.sparse.numblocks", b"1"),
             record("GNU.sparse.map", b"0,512"),
-            record("GNU.sparse.name", b"../../../../../../tmp/escaped"),
+            record("GNU.sparse.name", format!("../../../../../../tmp/{escaped}").as_bytes()),
         ];
         Tar::distro().records(b'x', &records.concat()).file("x", &[b's'; 512]).end()
     });
@@ -460,7 +503,8 @@ fn attributes(all: &mut Vec<HostileTar>) {
 }
 
 /// What Sampan itself looks at after unpacking.
-fn probed(all: &mut Vec<HostileTar>, outside: &str) {
+fn probed(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { outside, treasure, .. } = goals;
     let etc = || Tar::new().folder("etc/");
     add(all, "os-release-is-a-fifo", Imported, etc().header(Header::new(b"etc/os-release", b'6')).end());
     add(all, "os-release-is-an-endless-device", Imported, {
@@ -470,7 +514,7 @@ fn probed(all: &mut Vec<HostileTar>, outside: &str) {
         all,
         "os-release-is-outside",
         Imported,
-        etc().symlink("etc/os-release", &format!("{outside}/treasure")).end(),
+        etc().symlink("etc/os-release", &format!("{outside}/{treasure}")).end(),
     );
     add(all, "os-release-is-a-folder", Imported, etc().folder("etc/os-release/").end());
     add(all, "os-release-leads-to-itself", Imported, etc().symlink("etc/os-release", "os-release").end());
@@ -487,13 +531,14 @@ fn probed(all: &mut Vec<HostileTar>, outside: &str) {
         etc().header(Header::new(b"etc/wsl-distribution.conf", b'6')).end()
     });
     add(all, "nothing-but-a-shell-that-is-outside", Refused, {
-        Tar::new().folder("bin/").symlink("bin/sh", &format!("{outside}/treasure")).end()
+        Tar::new().folder("bin/").symlink("bin/sh", &format!("{outside}/{treasure}")).end()
     });
     add(all, "nothing-but-an-etc-that-is-outside", Refused, Tar::new().symlink("etc", outside).end());
     add(all, "nothing-but-a-file", Refused, Tar::new().file("readme", b"no distribution").end());
 }
 
-fn containers(all: &mut Vec<HostileTar>) {
+fn containers(all: &mut Vec<HostileTar>, goals: &Goals) {
+    let Goals { escaped, .. } = goals;
     let distro = Tar::distro().file("x", &vec![b'x'; 20_000]).end();
     let zipped = gzip::stored(&distro);
     add(all, "empty", Refused, Vec::new());
@@ -512,7 +557,7 @@ fn containers(all: &mut Vec<HostileTar>) {
         all,
         "two-archives-in-one",
         Either,
-        [distro.clone(), Tar::new().file("../escaped", b"loot").end()].concat(),
+        [distro.clone(), Tar::new().file(&format!("../{escaped}"), b"loot").end()].concat(),
     );
     add(all, "rubbish-after-the-end", Either, [distro.clone(), vec![0xaa; 50_000]].concat());
     add(all, "form-of-1979", Imported, {
@@ -554,11 +599,11 @@ fn containers(all: &mut Vec<HostileTar>) {
 
 #[cfg(test)]
 mod tests {
-    use super::all;
+    use super::{Goals, all};
 
     #[test]
     fn names_are_distinct_and_can_be_file_names() {
-        let all = all("/outside".as_ref());
+        let all = all(&Goals::new("/outside".as_ref()));
         let mut names: Vec<&str> = all.iter().map(|tar| tar.name).collect();
         assert!(names.len() >= 60, "{}", names.len());
         assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')));

@@ -10,6 +10,7 @@ pub mod case;
 pub mod cleanup;
 pub mod disk;
 pub mod files;
+pub mod held;
 pub mod host;
 pub mod hostile_tars;
 pub mod images;

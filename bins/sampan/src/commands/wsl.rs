@@ -88,7 +88,7 @@ impl<'a> Wsl<'a> {
             Command::Status => list::status(self),
             Command::Help => self.say(usage::USAGE),
             Command::Version => own::version(self),
-            Command::Update { .. } => own::update(self),
+            Command::Update => own::update(self),
             Command::Uninstall => Err(own::uninstall().into()),
             Command::DebugShell => Err(own::debug_shell().into()),
             Command::SetDefault { name, force } => {

@@ -1,6 +1,7 @@
 //! An instance in folders of its own, and how programs are run in it.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -122,6 +123,16 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Whether root runs the test, which is skipped for anyone else because of `reason`. Says so past the harness, which shows what
+/// is printed of failed tests only.
+pub(crate) fn has_root(reason: &str) -> bool {
+    let root = is_root();
+    if !root {
+        let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    }
+    root
 }
 
 pub(crate) fn is_root() -> bool {

@@ -96,9 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn root_is_a_member() {
-        let (client, _other) = pair();
+    fn root_is_a_member_and_nobody_is_not() {
+        let (mut client, _other) = pair();
         assert_eq!(client.peer.uid, rustix::process::geteuid().as_raw());
-        assert!(client.is_member() || !rustix::process::geteuid().is_root());
+        for (id, member) in [(0, true), (65_534, false)] {
+            client.peer = PeerCred { pid: 0, uid: id, gid: id };
+            assert_eq!(client.is_member(), member, "{id}");
+        }
     }
 }

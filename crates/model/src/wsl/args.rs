@@ -31,11 +31,8 @@ pub enum Command {
     Version,
     /// `--help`.
     Help,
-    /// `--update`.
-    Update {
-        /// `--pre-release`.
-        pre_release: bool,
-    },
+    /// `--update`. Whatever its options, what happens is the same.
+    Update,
     /// `--set-default`.
     SetDefault {
         /// The distribution.
@@ -200,13 +197,8 @@ pub struct InstallOptions {
 /// `--manage`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManageAction {
-    /// `--set-sparse`.
-    SetSparse {
-        /// Which.
-        sparse: bool,
-        /// `--allow-unsafe`.
-        allow_unsafe: bool,
-    },
+    /// `--set-sparse`. With `--allow-unsafe` or without, the answer is the same.
+    SetSparse(bool),
     /// `--move`: to this folder.
     Move(PathBuf),
     /// `--set-default-user`.

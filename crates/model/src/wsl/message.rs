@@ -13,17 +13,6 @@ pub const CONVERSION_INFO: &str =
 /// `wsl --list --running` when none runs.
 pub const NONE_RUNNING: &str = "There are no running distributions.\n";
 
-/// The beginning of `wsl --update`.
-pub const CHECKING_FOR_UPDATES: &str = "Checking for updates.\n";
-
-/// `wsl --update` when there is no newer version.
-pub const UP_TO_DATE: &str = "The most recent version of Windows Subsystem for Linux is already installed.\n";
-
-/// `wsl --update` with a newer version.
-pub fn updating(version: &str) -> String {
-    format!("Updating Windows Subsystem for Linux to version: {version}.\n")
-}
-
 /// `wsl --install`: a file comes from the network.
 pub fn downloading(file: &str) -> String {
     format!("Downloading: {file}\n")

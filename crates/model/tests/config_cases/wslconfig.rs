@@ -4,13 +4,15 @@
 
 use super::{Row, changes, reads, round, unopened};
 
-/// What the network or a disk has to answer, or a program that prints.
-pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
-    ("S25", "bridged networking fails when the network is made, not when the file is read"),
-    ("S28", "WSL_DISABLE_WARNINGS is for the program that prints warnings"),
-    ("S29", "the swap file fails when swap is turned on"),
-    ("S31", "the size of swap is seen in the kernel"),
+/// What nothing does, and why.
+pub(crate) const NOT_MET: &[(&str, &str)] = &[
+    ("S25", "the key is read and changes nothing: there is one network, and it is never bridged"),
+    ("S29", "swap is the host's: there is no file of it to make"),
+    ("S31", "swap is the host's: the key limits how much of it is used, which is no size of a device"),
 ];
+
+/// What the program that prints does, with the file of its tests.
+pub(crate) const ELSEWHERE: &[(&str, &str)] = &[("S28", "bins/sampan/src/commands/wsl/tests")];
 
 /// `wsl2.networkingMode` has to be mirrored for the ports to count.
 const MIRRORED: &[u8] = b"[wsl2]\nnetworkingMode=mirrored\n";

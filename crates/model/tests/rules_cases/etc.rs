@@ -16,8 +16,8 @@ use crate::Section;
 #[test]
 fn section_7() {
     let mut section = Section::new(7, "O01 O02 O04 O05 O07 O08 O10 O11 O13 O14 O16");
-    section.end_to_end(&["O01", "O02", "O04", "O05", "O07", "O08"], "runs the first-run command");
-    section.end_to_end(&["O16"], "imports and converts a distribution");
+    section.end_to_end(&["O01", "O02", "O04", "O05", "O07", "O08"], "install");
+    section.end_to_end(&["O16"], "install");
 
     let release = |flavor: &str, version: &str| Release {
         flavor: Some(flavor.to_owned()),

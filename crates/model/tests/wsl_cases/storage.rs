@@ -331,7 +331,7 @@ fn section_5_storage() {
             "I34",
             L,
             System(
-                "wsl_errors",
+                "storage",
                 vec![Printed(
                     served(Failure::disk_not_resized()),
                     coded("Failed to resize disk.", "Wsl/Service/E_FAIL"),
@@ -361,7 +361,7 @@ fn section_5_storage() {
                 vec![
                     Parsed(
                         &["--manage", "D", "--set-sparse", "false"],
-                        manage(ManageAction::SetSparse { sparse: false, allow_unsafe: false }),
+                        manage(ManageAction::SetSparse(false)),
                     ),
                     Printed(
                         served(Failure::new(Code::IllegalStateChange)),

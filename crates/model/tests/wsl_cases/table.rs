@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
-use std::path::Path;
 
 use sampan_model::wsl::args::{Command, parse};
 use sampan_model::wsl::error::Failure;
+
+use crate::links;
 
 /// Whether a row can be replayed as it is (`L`) or with another fixture (`A`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn check<C>(section: u8, counts: (usize, usize), rows: &[Row<C>], che
             }
             Place::System(file, cases) => {
                 system += 1;
-                assert!(text_of_cases(file).contains(id), "{id}: no case in tests/e2e, {file}.rs, names it");
+                links::assert_named(id, &format!("tests/e2e/tests/cases/{file}"));
                 for case in cases {
                     checker(id, case);
                 }
@@ -57,14 +57,6 @@ pub(crate) fn check<C>(section: u8, counts: (usize, usize), rows: &[Row<C>], che
         }
     }
     println!("section {section}: {met} met, {not_met} not met, {system} in tests/e2e");
-}
-
-/// The source of a file of cases of the whole system, with the files of its folder.
-fn text_of_cases(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/cases").join(file);
-    let below = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = below.chain([path.with_extension("rs")]);
-    files.map(|file| fs::read_to_string(&file).unwrap_or_default()).collect()
 }
 
 /// What can be said of a command or a message without a system.

@@ -1,6 +1,7 @@
 //! The way out, and neighbours.
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use sampan_e2e::case::Case;
@@ -8,7 +9,7 @@ use sampan_e2e::images;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::netns::{HOST, Netns, Server, UPLINK, WORLD, Wan};
 use sampan_e2e::processes::Process;
-use sampan_e2e::{roots, waiting};
+use sampan_e2e::{roots, shared, waiting};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -16,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("network::two_instances_live_side_by_side", side_by_side),
         Case::new("network::forwarding_is_put_back_after_the_death_of_everything", after_death),
         Case::new("network::an_instance_starts_without_any_network", offline),
+        Case::new("network::t04_t05_t08_the_ports_of_version_1_are_the_host_s", ports_of_the_host),
+        Case::new("network::t07_one_port_on_both_loopbacks", both_loopbacks),
         Case::new("network::a_start_mends_what_was_taken_from_a_stopped_distribution", mended),
     ]
 }
@@ -105,6 +108,60 @@ fn mended() {
         call().says(&expected);
     }
     assert_eq!(server.callers.try_iter().count(), 5);
+}
+
+/// A port that nobody has, of UDP or of TCP.
+fn bind(udp: bool, port: u16) -> std::io::Result<(u16, Box<dyn std::any::Any>)> {
+    let any = (Ipv4Addr::UNSPECIFIED, port);
+    Ok(if udp {
+        let socket = UdpSocket::bind(any)?;
+        (socket.local_addr()?.port(), Box::new(socket))
+    } else {
+        let socket = TcpListener::bind(any)?;
+        (socket.local_addr()?.port(), Box::new(socket))
+    })
+}
+
+fn ports_of_the_host() {
+    let instance = shared::distributions();
+    let listen = |words: &str| {
+        let script = format!("exec nc -v -l {words} 2>&1");
+        instance.wsl_tool(&["-d", "one", "-e", "sh", "-c", &script]).input_open().spawn()
+    };
+    for (udp, flag) in [(false, ""), (true, "-u")] {
+        let (port, taken) = bind(udp, 0).expect("some port is free");
+        let refused = listen(&format!("{flag} -p {port}")).finish();
+        assert!(refused.expect_failure().all().contains("in use"), "T05: {refused}");
+        drop(taken);
+        let job = listen(&format!("{flag} -p {port}"));
+        job.wait_for_text("listening on");
+        let host = bind(udp, port).map(|(port, _)| port).map_err(|error| error.kind());
+        assert_eq!(host, Err(ErrorKind::AddrInUse), "T04: {port} {flag}");
+        job.kill();
+        waiting::until("T04: the host has the port again", || bind(udp, port).is_ok());
+    }
+    // Which port is left to the kernel.
+    let job = listen("");
+    job.wait_for_text("listening on");
+    job.kill();
+    let said = job.finish().text();
+    let port = said.trim_end().rsplit(':').next().and_then(|port| port.trim_end_matches(" ...").parse().ok());
+    assert!(port.is_some_and(|port: u16| port > 0), "T08: {said}");
+}
+
+fn both_loopbacks() {
+    let instance = shared::distributions();
+    for name in ["two", "one"] {
+        let (port, _) = bind(false, 0).expect("some port is free");
+        let job = |address: &str| {
+            let script = format!("exec nc -v -l -s {address} -p {port} 2>&1");
+            let job = instance.wsl_tool(&["-d", name, "-e", "sh", "-c", &script]).input_open().spawn();
+            job.wait_for_text("listening on");
+            job
+        };
+        let (four, six) = (job("127.0.0.1"), job("::1"));
+        assert!(!four.has_ended() && !six.has_ended(), "T07: {name}");
+    }
 }
 
 fn offline() {

@@ -9,7 +9,7 @@ use sampan_e2e::{files, roots, shared};
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("wsl_errors::rows_of_the_tables", rows),
-        Case::new("wsl_errors::without_any_distribution", nothing),
+        Case::new("wsl_errors::e35_q17_q19_q23_without_any_distribution", nothing),
         Case::new("wsl_errors::an_import_that_fails_leaves_nothing", imports),
         Case::new("wsl_errors::internal_distributions_are_guarded", internal),
     ]
@@ -111,7 +111,6 @@ const ROWS: &[(&str, &[&str], &str, &str)] = &[
         "The imported file is not a valid Linux distribution.",
         "Wsl/Service/RegisterDistro/WSL_E_NOT_A_LINUX_DISTRO",
     ),
-    ("I34", &["--manage", "two", "--resize", "1M"], "", "Wsl/Service/"),
     (
         "I35",
         &["--manage", "two", "--resize", "1500GB"],

@@ -69,6 +69,7 @@ fn locked() {
     for words in [
         &["--manage", "d", "--resize", "2GB"][..],
         &["--manage", "d", "--move", &target],
+        &["--manage", "d", "--set-sparse", "false"],
         &["--set-version", "d", "1"],
         &["--unregister", "d"],
         &["-d", "d", "-e", "true"],

@@ -81,7 +81,7 @@ pub(super) fn manage(wsl: &mut Wsl<'_>, name: String, action: ManageAction) -> R
         ManageAction::Move(folder) => Manage::Move { folder: wsl.caller.absolute(&folder)? },
         ManageAction::Resize(bytes) => Manage::Resize { bytes },
         // Nothing here is unsafe about a sparse file.
-        ManageAction::SetSparse { sparse, .. } => Manage::SetSparse { sparse },
+        ManageAction::SetSparse(sparse) => Manage::SetSparse { sparse },
         ManageAction::SetDefaultUser(user) => Manage::SetDefaultUser { user },
     };
     let mut streams = Streams::for_errors(&wsl.caller).map_err(|error| of_streams(&error))?;

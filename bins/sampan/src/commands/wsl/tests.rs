@@ -100,9 +100,8 @@ fn lines_warnings_and_the_end_go_where_they_belong() {
     let words = ["--set-default", "x"];
     let said = Run::new(&words).with(Fake::answering(replies()));
     assert_eq!((said.out, said.err, said.code), (format!("one\n{SUCCESS}"), "wsl: two\n".to_owned(), 0));
-    // S28
     let quiet = Run::new(&words).variable("WSL_DISABLE_WARNINGS", "1").with(Fake::answering(replies()));
-    assert_eq!(quiet.err, "");
+    assert_eq!(quiet.err, "", "S28");
     let not_quiet = Run::new(&words).variable("WSL_DISABLE_WARNINGS", "2").with(Fake::answering(replies()));
     assert_eq!(not_quiet.err, "wsl: two\n");
 }

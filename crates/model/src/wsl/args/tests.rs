@@ -169,8 +169,8 @@ fn verbs_without_options() {
         (&["--set-default-version", "1"], Command::SetDefaultVersion { version: 1 }),
         (&["--unmount"], Command::Unmount { disk: None }),
         (&["--unmount", "/dev/sdb"], Command::Unmount { disk: Some("/dev/sdb".into()) }),
-        (&["--update", "--web-download", "--confirm"], Command::Update { pre_release: false }),
-        (&["--update", "--pre-release"], Command::Update { pre_release: true }),
+        (&["--update", "--web-download", "--confirm"], Command::Update),
+        (&["--update", "--pre-release"], Command::Update),
     ] {
         assert_eq!(parsed(words), Ok(command), "{words:?}");
     }
@@ -376,11 +376,8 @@ fn install() {
 #[test]
 fn manage() {
     for (words, action) in [
-        (&["-s", "false"][..], ManageAction::SetSparse { sparse: false, allow_unsafe: false }),
-        (
-            &["--set-sparse", "1", "--allow-unsafe"],
-            ManageAction::SetSparse { sparse: true, allow_unsafe: true },
-        ),
+        (&["-s", "false"][..], ManageAction::SetSparse(false)),
+        (&["--set-sparse", "1", "--allow-unsafe"], ManageAction::SetSparse(true)),
         (&["-m", "dir"], ManageAction::Move("dir".into())),
         (&["--set-default-user", "ann"], ManageAction::SetDefaultUser("ann".into())),
         (&["-r", "2GB"], ManageAction::Resize(2 << 30)),

@@ -81,7 +81,8 @@ fn list(words: &[OsString]) -> Result<Command, UsageError> {
 }
 
 fn update(words: &[OsString]) -> Result<Command, UsageError> {
-    // The last three are what older versions asked for; wsl.exe takes and ignores them.
+    // The last three are what older versions asked for; wsl.exe takes and ignores them. The first has no effect either: nothing
+    // is updated here.
     const GRAMMAR: Grammar = grammar(
         &[
             Opt::flag("--pre-release"),
@@ -91,7 +92,8 @@ fn update(words: &[OsString]) -> Result<Command, UsageError> {
         ],
         0,
     );
-    Ok(Command::Update { pre_release: GRAMMAR.parse(words)?.has("--pre-release") })
+    GRAMMAR.parse(words)?;
+    Ok(Command::Update)
 }
 
 fn set_default(words: &[OsString]) -> Result<Command, UsageError> {
@@ -262,10 +264,9 @@ fn manage(words: &[OsString]) -> Result<Command, UsageError> {
         1,
     );
     let found = GRAMMAR.parse(words)?;
-    let allow_unsafe = found.has("--allow-unsafe");
     let sparse = found.boolean("--set-sparse")?;
     let actions = [
-        sparse.map(|sparse| ManageAction::SetSparse { sparse, allow_unsafe }),
+        sparse.map(ManageAction::SetSparse),
         found.path("--move").map(ManageAction::Move),
         found.text("--set-default-user").map(ManageAction::SetDefaultUser),
         found.size("--resize")?.map(ManageAction::Resize),
@@ -274,7 +275,7 @@ fn manage(words: &[OsString]) -> Result<Command, UsageError> {
     let (Some(name), Some(action), None) = (word(&found, 0), actions.next(), actions.next()) else {
         return Err(UsageError::Usage);
     };
-    if allow_unsafe && sparse.is_none() {
+    if found.has("--allow-unsafe") && sparse.is_none() {
         return Err(UsageError::Requires("--allow-unsafe", "--set-sparse"));
     }
     Ok(Command::Manage { name: name_of(name), action })

@@ -6,7 +6,7 @@ use crate::wsl::usage::USAGE;
 
 macro_rules! codes {
     ($($name:ident $value:literal $word:literal $text:expr;)*) => {
-        /// A kind of failure, with the name and value that wsl.exe gives it.
+        /// A kind of failure, with the name and value that wsl.exe gives it. Only those that can happen here.
         ///
         /// Names and values: microsoft/WSL `src/windows/service/inc/wslservice.idl` and `winerror.h`; texts:
         /// `localization/strings/en-US/Resources.resw` and those of the Windows API, which end with a blank.
@@ -45,15 +45,6 @@ You can resolve this by installing a distribution with the instructions below:
 Use 'wsl --list --online' to list available distributions
 and 'wsl --install <Distro>' to install.";
     DistroNotFound 0x8004_0302 "WSL_E_DISTRO_NOT_FOUND" "There is no distribution with the supplied name.";
-    Wsl1NotSupported 0x8004_0303 "WSL_E_WSL1_NOT_SUPPORTED"
-        "WSL1 is not supported with your current machine configuration.";
-    VmModeNotSupported 0x8004_0304 "WSL_E_VM_MODE_NOT_SUPPORTED"
-        "The Legacy distribution does not support WSL 2.";
-    TooManyDisksAttached 0x8004_0305 "WSL_E_TOO_MANY_DISKS_ATTACHED"
-        "Too many virtual hard disks or physical disks are attached.";
-    Console 0x8004_0306 "WSL_E_CONSOLE" "Unsupported console settings.";
-    CustomKernelNotFound 0x8004_0307 "WSL_E_CUSTOM_KERNEL_NOT_FOUND"
-        "The custom kernel specified in .wslconfig was not found.";
     UserNotFound 0x8004_0308 "WSL_E_USER_NOT_FOUND" "User not found.";
     InvalidUsage 0x8004_0309 "WSL_E_INVALID_USAGE" USAGE;
     ExportFailed 0x8004_030a "WSL_E_EXPORT_FAILED" "Exporting the distribution failed.";
@@ -62,22 +53,12 @@ and 'wsl --install <Distro>' to install.";
         "The operation could not be completed because the VHD is currently in use. \
          To force WSL to stop use: wsl --shutdown";
     TtyLimit 0x8004_030d "WSL_E_TTY_LIMIT" "Too many terminals are open in the distribution.";
-    CustomSystemDistroError 0x8004_030e "WSL_E_CUSTOM_SYSTEM_DISTRO_ERROR"
-        "The custom system distribution specified in .wslconfig was not found or is not the correct format.";
-    LowerIntegrity 0x8004_030f "WSL_E_LOWER_INTEGRITY"
-        "Cannot launch because another instance is running elevated.";
-    HigherIntegrity 0x8004_0310 "WSL_E_HIGHER_INTEGRITY"
-        "Cannot launch because another instance is running un-elevated.";
-    FsUpgradeNeeded 0x8004_0311 "WSL_E_FS_UPGRADE_NEEDED"
-        "Performing one-time upgrade of the Windows Subsystem for Linux file system for this distribution...";
     UserVhdAlreadyAttached 0x8004_0312 "WSL_E_USER_VHD_ALREADY_ATTACHED"
         "VHD already mounted via wsl --mount, please unmount the disk before launching.";
     VmModeInvalidState 0x8004_0313 "WSL_E_VM_MODE_INVALID_STATE"
         "The distribution is already the requested version.";
     MountNameAlreadyExists 0x8004_0314 "WSL_E_VM_MODE_MOUNT_NAME_ALREADY_EXISTS"
         "A disk with that name is already mounted; please unmount the disk or choose a new name and try again.";
-    ElevationNeededToMountDisk 0x8004_0315 "WSL_E_ELEVATION_NEEDED_TO_MOUNT_DISK"
-        "Administrator access is needed to mount a disk.";
     DiskAlreadyAttached 0x8004_0318 "WSL_E_DISK_ALREADY_ATTACHED" "The disk is already attached.";
     DiskAlreadyMounted 0x8004_0319 "WSL_E_DISK_ALREADY_MOUNTED"
         "That volume is already mounted inside WSL2.";
@@ -86,39 +67,15 @@ and 'wsl --install <Distro>' to install.";
     Wsl2Needed 0x8004_031c "WSL_E_WSL2_NEEDED" "This operation is only supported by WSL2.";
     InvalidMountName 0x8004_031d "WSL_E_VM_MODE_INVALID_MOUNT_NAME"
         "The mount name cannot be empty, '.', '..', or contain '/'. Please retry with a valid mount name.";
-    GuiApplicationsDisabled 0x8004_031e "WSL_E_GUI_APPLICATIONS_DISABLED"
-        "GUI application support is disabled via .wslconfig or /etc/wsl.conf.";
     OnlyAvailableFromStore 0x8004_031f "WSL_E_DISTRO_ONLY_AVAILABLE_FROM_STORE"
         "This distribution is only available from the Microsoft Store.";
-    MountNotSupported 0x8004_0320 "WSL_E_WSL_MOUNT_NOT_SUPPORTED"
-        "wsl --mount is not supported on this machine.";
-    OptionalComponentRequired 0x8004_0321 "WSL_E_WSL_OPTIONAL_COMPONENT_REQUIRED"
-        "This application requires the Windows Subsystem for Linux Optional Component.";
-    VmSwitchNotFound 0x8004_0324 "WSL_E_VMSWITCH_NOT_FOUND" "The VmSwitch was not found.";
-    VmSwitchNotSet 0x8004_0325 "WSL_E_VMSWITCH_NOT_SET"
-        "Bridged networking requires wsl2.vmSwitch to be set.";
     NotALinuxDistro 0x8004_0326 "WSL_E_NOT_A_LINUX_DISTRO"
         "The imported file is not a valid Linux distribution.";
-    OsNotSupported 0x8004_0327 "WSL_E_OS_NOT_SUPPORTED"
-        "This version of the system does not support Windows Subsystem for Linux.";
-    InstallProcessFailed 0x8004_0328 "WSL_E_INSTALL_PROCESS_FAILED"
-        "The installation process for the distribution failed.";
-    InstallComponentFailed 0x8004_0329 "WSL_E_INSTALL_COMPONENT_FAILED" "Failed to enable a component.";
-    PluginRequiresUpdate 0x8004_032a "WSL_E_PLUGIN_REQUIRES_UPDATE"
-        "A plugin requires a newer version of WSL. Please run: wsl --update";
-    DiskMountDisabled 0x8004_032b "WSL_E_DISK_MOUNT_DISABLED"
-        "wsl --mount is disabled by the computer policy.";
-    Wsl1Disabled 0x8004_032c "WSL_E_WSL1_DISABLED" "WSL1 is disabled by the computer policy.";
-    VirtualMachinePlatformRequired 0x8004_032d "WSL_E_VIRTUAL_MACHINE_PLATFORM_REQUIRED"
-        "Failed to start virtual networking.";
-    LocalSystemNotSupported 0x8004_032e "WSL_E_LOCAL_SYSTEM_NOT_SUPPORTED"
-        "Running WSL as local system is not supported.";
     DiskCorrupted 0x8004_032f "WSL_E_DISK_CORRUPTED"
         "The distribution failed to start because its virtual disk is corrupted.";
     DistributionNameNeeded 0x8004_0330 "WSL_E_DISTRIBUTION_NAME_NEEDED"
         "This distribution doesn't contain a default name. Use --name to choose the distribution name.";
     InvalidJson 0x8004_0331 "WSL_E_INVALID_JSON" "Invalid JSON document.";
-    VmCrashed 0x8004_0332 "WSL_E_VM_CRASHED" "The WSL2 Virtual Machine crashed.";
 
     InvalidArg 0x8007_0057 "E_INVALIDARG" "The parameter is incorrect. ";
     Fail 0x8000_4005 "E_FAIL" "Unspecified error ";

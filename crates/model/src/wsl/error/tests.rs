@@ -62,15 +62,14 @@ fn codes_are_distinct_and_have_words() {
     }
 }
 
-/// Values 0x16, 0x17, 0x22 and 0x23 are not defined in `wslservice.idl`.
+/// WSL's own range ends there, and values 0x16, 0x17, 0x22 and 0x23 are not defined in `wslservice.idl`.
 #[test]
-fn every_code_of_wsl_s_own_range_is_there() {
-    let own: Vec<u32> =
-        Code::ALL.iter().map(|code| code.hresult()).filter(|value| value >> 8 == 0x80_0403).collect();
-    let defined: Vec<u32> = (0x8004_0301..=0x8004_0332)
-        .filter(|value| !matches!(value & 0xff, 0x16 | 0x17 | 0x22 | 0x23))
-        .collect();
-    assert_eq!(own, defined);
+fn codes_of_wsl_s_own_range_are_defined_there() {
+    for code in Code::ALL.iter().filter(|code| code.name().starts_with("WSL_E_")) {
+        let value = code.hresult();
+        assert!((0x8004_0301..=0x8004_0332).contains(&value), "{}", code.name());
+        assert!(!matches!(value & 0xff, 0x16 | 0x17 | 0x22 | 0x23), "{}", code.name());
+    }
 }
 
 /// Rows N25, N26 and N31, as far as they are messages.

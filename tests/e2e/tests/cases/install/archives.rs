@@ -12,7 +12,7 @@ use super::{assert_fails, assert_nothing, entry, image, install};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("install::n01_n07_and_n08_a_name_of_the_image_s_own_and_a_place", names_and_places),
+        Case::new("install::n01_n07_n08_and_n11_a_name_of_the_image_s_own_and_a_place", names_and_places),
         Case::new("install::n02_n04_and_n05_an_image_s_name_that_does_not_do_leaves_nothing", bad_names),
         Case::new("install::i20_and_i26_whatever_tar_reads", formats),
         Case::new("install::archives_that_are_cut_off_leave_nothing", cut_archives),
