@@ -236,6 +236,11 @@ impl Job {
         assert!(came, "`{text}` did not come from {}", self.so_far());
     }
 
+    /// What its standard output has had so far.
+    pub fn text_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.watched.lock().out).into_owned()
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.watched.lock().ended

@@ -1,5 +1,6 @@
 //! The way out, and neighbours.
 
+use std::any::Any;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use sampan_e2e::images;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::netns::{HOST, Netns, Server, UPLINK, WORLD, Wan};
 use sampan_e2e::processes::Process;
+use sampan_e2e::tools::Job;
 use sampan_e2e::{roots, shared, waiting};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -110,58 +112,66 @@ fn mended() {
     assert_eq!(server.callers.try_iter().count(), 5);
 }
 
-/// A port that nobody has, of UDP or of TCP.
-fn bind(udp: bool, port: u16) -> std::io::Result<(u16, Box<dyn std::any::Any>)> {
+/// Has the port for as long as its input is open. An address `-`: whatever the kernel takes when nobody says.
+const LISTEN: &str = "use Socket qw(:all); $| = 1; my ($kind, $address, $port) = @ARGV; my $six = $address =~ /:/; \
+    socket S, $six ? PF_INET6 : PF_INET, $kind eq q(udp) ? SOCK_DGRAM : SOCK_STREAM, 0 or die; \
+    my $to = $address eq q(-) ? q() : $six ? pack_sockaddr_in6($port, inet_pton(AF_INET6, $address)) \
+        : pack_sockaddr_in($port, inet_aton($address)); \
+    !$to or bind S, $to or die; $kind eq q(udp) or listen S, 1 or die; \
+    print q(port ), $six ? $port : (sockaddr_in(getsockname S))[0], qq(\n); <STDIN>";
+
+fn listen(instance: &Instance, kind: &str, address: &str, port: u16) -> Job {
+    let words = ["-d", "deb", "--cd", "/", "-e", "perl", "-e", LISTEN, kind, address, &port.to_string()];
+    instance.wsl_tool(&words).input_open().spawn()
+}
+
+/// The port is the host's.
+fn bind(kind: &str, port: u16) -> Result<(u16, Box<dyn Any>), ErrorKind> {
     let any = (Ipv4Addr::UNSPECIFIED, port);
-    Ok(if udp {
-        let socket = UdpSocket::bind(any)?;
-        (socket.local_addr()?.port(), Box::new(socket))
-    } else {
+    let bound = || -> std::io::Result<(u16, Box<dyn Any>)> {
+        if kind == "udp" {
+            let socket = UdpSocket::bind(any)?;
+            return Ok((socket.local_addr()?.port(), Box::new(socket)));
+        }
         let socket = TcpListener::bind(any)?;
-        (socket.local_addr()?.port(), Box::new(socket))
-    })
+        Ok((socket.local_addr()?.port(), Box::new(socket)))
+    };
+    bound().map_err(|error| error.kind())
 }
 
 fn ports_of_the_host() {
-    let instance = shared::distributions();
-    let listen = |words: &str| {
-        let script = format!("exec nc -v -l {words} 2>&1");
-        instance.wsl_tool(&["-d", "one", "-e", "sh", "-c", &script]).input_open().spawn()
-    };
-    for (udp, flag) in [(false, ""), (true, "-u")] {
-        let (port, taken) = bind(udp, 0).expect("some port is free");
-        let refused = listen(&format!("{flag} -p {port}")).finish();
-        assert!(refused.expect_failure().all().contains("in use"), "T05: {refused}");
+    let instance = Instance::new();
+    instance.wslconfig("[general]\ninstanceIdleTimeout=-1\n");
+    instance.import("deb", &roots::debian(), 1);
+    let has_not = |kind: &str, port| bind(kind, port).err() == Some(ErrorKind::AddrInUse);
+    for kind in ["tcp", "udp"] {
+        let (port, taken) = bind(kind, 0).expect("some port is free");
+        let refused = listen(&instance, kind, "0.0.0.0", port).finish();
+        assert!(refused.expect_failure().errors().contains("in use"), "T05: {refused}");
         drop(taken);
-        let job = listen(&format!("{flag} -p {port}"));
-        job.wait_for_text("listening on");
-        let host = bind(udp, port).map(|(port, _)| port).map_err(|error| error.kind());
-        assert_eq!(host, Err(ErrorKind::AddrInUse), "T04: {port} {flag}");
+        let job = listen(&instance, kind, "0.0.0.0", port);
+        job.wait_for_text("port");
+        assert!(has_not(kind, port), "T04: {kind} {port}");
         job.kill();
-        waiting::until("T04: the host has the port again", || bind(udp, port).is_ok());
+        waiting::until("T04: the host has the port again", || bind(kind, port).is_ok());
     }
-    // Which port is left to the kernel.
-    let job = listen("");
-    job.wait_for_text("listening on");
-    job.kill();
-    let said = job.finish().text();
-    let port = said.trim_end().rsplit(':').next().and_then(|port| port.trim_end_matches(" ...").parse().ok());
-    assert!(port.is_some_and(|port: u16| port > 0), "T08: {said}");
+    for (kind, address) in [("tcp", "0.0.0.0"), ("udp", "0.0.0.0"), ("tcp", "-")] {
+        let job = listen(&instance, kind, address, 0);
+        job.wait_for_text("\n");
+        let said = job.text_so_far();
+        let port = said.strip_prefix("port ").and_then(|port| port.trim_end().parse().ok());
+        assert!(port.is_some_and(|port| has_not(kind, port)), "T08: {kind} {address}: {said}");
+    }
 }
 
 fn both_loopbacks() {
-    let instance = shared::distributions();
-    for name in ["two", "one"] {
-        let (port, _) = bind(false, 0).expect("some port is free");
-        let job = |address: &str| {
-            let script = format!("exec nc -v -l -s {address} -p {port} 2>&1");
-            let job = instance.wsl_tool(&["-d", name, "-e", "sh", "-c", &script]).input_open().spawn();
-            job.wait_for_text("listening on");
-            job
-        };
-        let (four, six) = (job("127.0.0.1"), job("::1"));
-        assert!(!four.has_ended() && !six.has_ended(), "T07: {name}");
+    let instance = shared::debian();
+    let (port, _) = bind("tcp", 0).expect("some port is free");
+    let jobs = ["127.0.0.1", "::1"].map(|address| listen(instance, "tcp", address, port));
+    for job in &jobs {
+        job.wait_for_text(&format!("port {port}"));
     }
+    assert!(jobs.iter().all(|job| !job.has_ended()), "T07");
 }
 
 fn offline() {
