@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 #[track_caller]
 pub(crate) fn assert_named(id: &str, file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
-    let texts: Vec<String> =
-        sources(&path).iter().map(|file| fs::read_to_string(file).expect("a source file")).collect();
-    assert!(texts.iter().any(|text| names(text, id)), "{id}: no test in {file} names it");
+    let text = |file: &PathBuf| fs::read_to_string(file).expect("sources are text");
+    assert!(sources(&path).iter().any(|file| names(&text(file), id)), "{id}: no test in {file} names it");
 }
 
 /// The file and all below the folder of its name.
 fn sources(path: &Path) -> Vec<PathBuf> {
-    let below = fs::read_dir(path).into_iter().flatten().map(|entry| entry.expect("a file").path());
+    let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let below = below.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
     let deeper = below.flat_map(|path| sources(&path.with_extension("")));
     let own = Some(path.with_extension("rs")).filter(|file| file.is_file());

@@ -76,7 +76,7 @@ const DEVICES: [Row; 7] = [
 /// In a network namespace of its own the same root may do all of it.
 const NETWORK: [Row; 4] = [
     ("the loopback down", "ip link set lo down && echo OPEN"),
-    ("a new link", "ip link add probe0 type dummy && echo OPEN"),
+    ("a new link", "ip link add probe0 type veth && echo OPEN"),
     ("an address", "ip addr add 203.0.113.9/32 dev lo && echo OPEN"),
     ("a route", "ip route add 203.0.113.0/24 dev lo && echo OPEN"),
 ];
@@ -108,7 +108,9 @@ fn call_script(arguments: &str) -> String {
 /// The whole script of a row; `$D` is an empty folder.
 fn script(row: &str) -> String {
     let disk = disk();
-    format!("D=/tmp/probe-$$; DISK='{disk}'; mkdir -p $D; (\n{row}\n) 2>&1; rm -rf $D; echo END")
+    // What a row has open keeps it from unmounting; nothing that is still mounted may be removed with the folder.
+    let end = "umount -l $D 2> /dev/null; rm -rf $D; echo END";
+    format!("D=/tmp/probe-$$; DISK='{disk}'; mkdir -p $D; (\n{row}\n) 2>&1; {end}")
 }
 
 /// Major and minor number of a disk of this machine.
@@ -166,7 +168,7 @@ fn calls() {
 
 /// What every machine lets its root do. The rest may be missing on one, or be refused to the whole machine by what it
 /// runs in itself.
-const EVERYWHERE: [&str; 12] = [
+const EVERYWHERE: [&str; 13] = [
     "core_pattern through a fresh proc",
     "core_pattern after a remount of /proc/sys",
     "core_pattern after an unmount of /proc/sys",
@@ -177,6 +179,7 @@ const EVERYWHERE: [&str; 12] = [
     "settimeofday",
     "clock_settime",
     "the loopback down",
+    "a new link",
     "an address",
     "a route",
 ];
