@@ -105,7 +105,9 @@ mod tests {
         let output = tempfile::tempfile().unwrap();
         let folder = File::open(tree.path()).unwrap();
         std::thread::scope(|scope| {
-            let reading = scope.spawn(|| read(&folder, &output));
+            let mut reader = Reader { output: &output, begin: 0, bytes: 0 };
+            let top = openat(&folder, ".", FOLDER, Mode::empty()).unwrap();
+            let reading = scope.spawn(move || reader.folder(&top, 0));
             // Until so much was written that it is not too far ahead.
             rustix::fs::seek(&output, rustix::fs::SeekFrom::Start(AHEAD - 1)).unwrap();
             assert!(!reading.is_finished());
