@@ -1,12 +1,15 @@
 //! `sampan-guest api`: the host's Docker socket, served from inside.
 
+mod host;
+mod tree;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sampan_relay::front::{self, Upstream};
+use sampan_relay::proxy::{self, Upstream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{engine, verb};
@@ -32,7 +35,7 @@ pub(crate) fn run(_args: &[String]) -> anyhow::Result<()> {
                 state: Arc::new(engine_state),
             };
             tokio::select! {
-                () = front::serve(listener, upstream) => {}
+                () = proxy::serve(listener, upstream, host::Host) => {}
                 _ = terminate.recv() => {}
             }
             Ok(())

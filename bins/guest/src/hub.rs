@@ -6,15 +6,17 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sampan_model::guest::{Answer, HubRecord, HubSpec};
+use sampan_model::guest::{Answer, HubRecord, HubSpec, SharedFolder};
+use sampan_model::views;
 use sampan_sys::mount::{self, MountFlags, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 
+use crate::filesystems::{host_folder, make_folder};
 use crate::verb;
 
-/// The disks of the users' distributions, below one folder.
-const VIEWS: &str = "views";
+/// The trees that the engine sees: the disks of the users' distributions, and the host's folders.
+pub(crate) const VIEWS: &str = "views";
 /// What all distributions see as `/mnt/wsl`.
 pub(crate) const WSL: &str = "wsl";
 
@@ -84,8 +86,29 @@ fn build(spec: &HubSpec) -> anyhow::Result<()> {
         mount::mount_fs("tmpfs", "tmpfs", &path, MountFlags::NOSUID | MountFlags::NODEV, "mode=0755")?;
         mount::set_propagation(&path, Propagation::Shared, false)?;
     }
+    show_host(&spec.workdir.join(VIEWS).join(views::HOST), &spec.folders)?;
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;
+    Ok(())
+}
+
+/// Mounts the host's folders at their own paths below `view`.
+fn show_host(view: &Path, folders: &[SharedFolder]) -> anyhow::Result<()> {
+    make_folder(view)?;
+    let mut shown: Vec<&Path> = Vec::new();
+    for folder in folders {
+        // One in another is there already.
+        if shown.iter().any(|outer| folder.from.starts_with(outer)) {
+            continue;
+        }
+        let at = view.join(&folder.name);
+        // What the host unmounts leaves the view; what it mounts arrives in it, and in whatever has a copy of the view.
+        let tree = host_folder(&folder.from, true)?;
+        make_folder(&at)?;
+        mount::attach(&tree, &at)?;
+        mount::set_propagation(&at, Propagation::Shared, true)?;
+        shown.push(&folder.from);
+    }
     Ok(())
 }
 

@@ -32,6 +32,8 @@ pub struct HubSpec {
     pub record: PathBuf,
     /// The `cgroup.procs` of the hub's cgroup.
     pub cgroup: PathBuf,
+    /// Folders of the host, shown to the engine at their own paths below the host's view ([`crate::views`]).
+    pub folders: Vec<SharedFolder>,
     /// Take the network namespace of this process instead of a new one: the hub that made it died, and a distribution
     /// lives on in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

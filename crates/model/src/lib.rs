@@ -16,5 +16,6 @@ pub mod registry;
 pub mod session;
 pub mod settings;
 pub mod size;
+pub mod views;
 pub mod words;
 pub mod wsl;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
 use sampan_model::distro::Guid;
-use sampan_model::guest::{Answer, AttachSpec, DetachSpec, HubRecord, HubSpec, ProcessId};
+use sampan_model::guest::{Answer, AttachSpec, DetachSpec, HubRecord, HubSpec, ProcessId, SharedFolder};
 use sampan_model::instance::Instance;
+use sampan_model::settings::Settings;
 use sampan_sys::{SysError, loopdev};
 
 use crate::process;
@@ -92,6 +93,7 @@ impl Hub {
         instance: &Instance,
         guest: &Guest,
         cgroup: PathBuf,
+        folders: Vec<SharedFolder>,
         netns_of: Option<ProcessId>,
     ) -> Result<Self, HubError> {
         let workdir = instance.run().join("hub");
@@ -101,6 +103,7 @@ impl Hub {
             name: "sampan-hub".to_owned(),
             record: instance.hub_record(),
             cgroup,
+            folders,
             netns_of,
         };
         let log = open_log(&instance.log("hub"))?;
@@ -186,6 +189,17 @@ pub(crate) fn wait_free(image: &Path) -> Result<(), HubError> {
     }
 }
 
+/// The folders of the host that the settings share and that are there.
+pub(crate) fn shared_folders(settings: &Settings) -> Vec<SharedFolder> {
+    let folders = settings.filesharing_directories.iter().filter(|folder| folder.is_dir());
+    folders
+        .filter_map(|from| {
+            let name = from.strip_prefix("/").ok()?.to_str()?.to_owned();
+            (!name.is_empty()).then(|| SharedFolder { name, from: from.clone() })
+        })
+        .collect()
+}
+
 /// A log file, opened for appending.
 pub(crate) fn open_log(path: &Path) -> Result<File, HubError> {
     File::options()
@@ -197,4 +211,18 @@ pub(crate) fn open_log(path: &Path) -> Result<File, HubError> {
 
 fn make_folder(path: &Path) -> Result<(), HubError> {
     fs::create_dir_all(path).map_err(|source| HubError::Folder { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_are_not_there_are_not_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = vec![folder.path().to_owned(), "/no/such/folder".into(), "/".into()];
+        let settings = Settings { filesharing_directories: paths, ..Settings::default() };
+        let name = folder.path().strip_prefix("/").unwrap().to_str().unwrap().to_owned();
+        assert_eq!(shared_folders(&settings), [SharedFolder { name, from: folder.path().to_owned() }]);
+    }
 }

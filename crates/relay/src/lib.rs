@@ -3,6 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod docker;
-pub mod front;
+pub mod proxy;
 pub mod pump;
 pub mod unix_http;

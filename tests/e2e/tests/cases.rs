@@ -11,6 +11,7 @@ mod damage;
 mod disk_full;
 mod first_start;
 mod hardening;
+mod host_paths;
 mod hostile_tars;
 mod install;
 mod interrupted;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Case> {
     [
         first_start::cases(),
         containers::cases(),
+        host_paths::cases(),
         socket::cases(),
         network::cases(),
         machines::cases(),

@@ -6,12 +6,14 @@ use std::path::Path;
 use anyhow::Context;
 use rustix::mount::MountFlags;
 use sampan_model::guest::LaunchSpec;
+use sampan_model::views::VIEWS;
 use sampan_sys::device::{self, Node};
 use sampan_sys::mount::{self, MountAttrFlags, Propagation};
 use sampan_sys::namespace;
 
 use super::cgroup;
 use crate::filesystems::{QUIET, make_folder, mount_dev, protect_proc_sys, write_fresh};
+use crate::hub;
 
 /// Devices that are there when the host has them: the engine is root on the host by design.
 pub(super) const HOST_DEVICES: &[&str] =
@@ -21,6 +23,9 @@ const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
     .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+/// Where every distribution of version 2 sees what they share.
+const WSL: &str = "/mnt/wsl";
 
 /// Runs in the hub's tree, in a mount namespace of its own; on return `/` is the distribution.
 pub(super) fn build(spec: &LaunchSpec, folders: &[OwnedFd], devices: &[Node<'_>]) -> anyhow::Result<()> {
@@ -34,6 +39,9 @@ pub(super) fn build(spec: &LaunchSpec, folders: &[OwnedFd], devices: &[Node<'_>]
     }
     // Slave, not private: what the hub unmounts must leave this short-lived copy too.
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
+    // Slaves from here on: what is mounted in the hub later is seen, and nothing goes back.
+    let views = mount::open_tree(&Path::new("/").join(hub::VIEWS), true)?;
+    let wsl = mount::open_tree(&Path::new("/").join(hub::WSL), true)?;
     let newroot = Path::new("/newroot");
     mount::attach(&root, newroot)?;
     drop(root);
@@ -49,6 +57,13 @@ pub(super) fn build(spec: &LaunchSpec, folders: &[OwnedFd], devices: &[Node<'_>]
         make_folder(&folder.to)?;
         mount::attach(tree, &folder.to)?;
     }
+    make_folder(Path::new(VIEWS))?;
+    mount::attach(&views, Path::new(VIEWS))?;
+    // The folder alone: dockerd makes what is missing, and in place of a missing view that would be an empty folder
+    // that nobody ever sees again.
+    mount::remount_bind_ro(Path::new(VIEWS))?;
+    make_folder(Path::new(WSL))?;
+    mount::attach(&wsl, Path::new(WSL))?;
     names(spec)
 }
 

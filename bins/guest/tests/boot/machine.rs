@@ -61,6 +61,7 @@ impl Machine {
             name: "sampan-testhub".to_owned(),
             record: self.folder().join("hub.json"),
             cgroup: cgroup.join("cgroup.procs"),
+            folders: Vec::new(),
             netns_of: None,
         };
         let Answer::Started { process, .. } = self.ask("hub", &spec) else { panic!("no hub") };

@@ -9,7 +9,7 @@ use sampan_backend::platform::Platform;
 use sampan_backend::settings;
 use sampan_model::api::Event;
 use sampan_model::config::value::Milliseconds;
-use sampan_model::guest::{BootRoot, BootSpec, DistroCgroup, SharedFolder};
+use sampan_model::guest::{BootRoot, BootSpec, DistroCgroup};
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
 use sampan_model::wsl::error::{Code, Context, Failure};
@@ -22,7 +22,7 @@ use super::fsck::{self, Repair};
 use super::ids::Reserved;
 use super::{Distros, Tell, room, watch};
 use crate::distro::{DistroError, Running, control_socket, record};
-use crate::hub::Hub;
+use crate::hub::{Hub, shared_folders};
 use crate::tools::ToolError;
 use crate::tools::guest::GuestError;
 use crate::wslconfig::HostConfig;
@@ -180,7 +180,7 @@ impl Distros {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             resolv_conf: resolver::resolv_conf(),
             hosts: hosts(Path::new("/etc/hosts"), tell),
-            folders: shared(settings),
+            folders: shared_folders(settings),
             idle_timeout_ms: idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
             safe_mode: file.values.safe_mode,
             log: instance.log(&log_of(entry)),
@@ -294,16 +294,6 @@ fn why(entry: &Entry, error: DistroError, limit: Duration) -> Failure {
 }
 
 /// Every shared folder that is there, under its path: what is `/srv/data` outside is `host/srv/data` inside.
-fn shared(settings: &Settings) -> Vec<SharedFolder> {
-    let folders = settings.filesharing_directories.iter().filter(|folder| folder.is_dir());
-    folders
-        .filter_map(|from| {
-            let name = from.strip_prefix("/").ok()?.to_str()?.to_owned();
-            (!name.is_empty()).then(|| SharedFolder { name, from: from.clone() })
-        })
-        .collect()
-}
-
 fn hosts(path: &Path, tell: Tell<'_>) -> String {
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(HOSTS_MAX + 1).read_to_end(&mut bytes));
@@ -319,15 +309,6 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-
-    #[test]
-    fn folders_that_are_not_there_are_not_shared() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = vec![folder.path().to_owned(), "/no/such/folder".into(), "/".into()];
-        let settings = Settings { filesharing_directories: paths, ..Settings::default() };
-        let name = folder.path().strip_prefix("/").unwrap().to_str().unwrap().to_owned();
-        assert_eq!(shared(&settings), [SharedFolder { name, from: folder.path().to_owned() }]);
-    }
 
     #[test]
     fn a_huge_hosts_file_is_left_out_with_a_word() {

@@ -2,8 +2,8 @@
 
 use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
-use sampan_backend::Error;
 use sampan_backend::platform::{Boot, Sink};
+use sampan_backend::{Error, settings};
 use sampan_model::api::{ErrorCode, Event};
 use sampan_model::engine::Stage;
 use sampan_model::guest::ProcessId;
@@ -16,7 +16,7 @@ use crate::cgroup;
 use crate::distro::Running;
 use crate::distros::limits;
 use crate::distros::turns::{Doing, Turn};
-use crate::hub::Hub;
+use crate::hub::{Hub, shared_folders};
 use crate::network::Network;
 
 impl Native {
@@ -43,7 +43,8 @@ impl Native {
             sink(Event::Warning { message });
         }
         let cgroup = cgroups.create_for_hub(&self.instance.cgroup())?;
-        let hub = Hub::start(&self.instance, &self.guest, cgroup, self.survivor())?;
+        let folders = shared_folders(&settings::load(&self.instance.settings())?);
+        let hub = Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor())?;
         for message in self.restore_disks(&hub) {
             sink(Event::Warning { message });
         }

@@ -1,0 +1,107 @@
+//! The Docker API proxy: what stands between a Docker socket and dockerd.
+//!
+//! Everything passes as it comes, except for paths: a source of a mount is a path in the tree of whoever asks, and
+//! dockerd sees that tree in another place. So the bodies of a few requests and answers are read, and patched; all
+//! other ones, upgraded connections and HTTP/2 are byte streams here.
+
+mod asker;
+mod endpoint;
+mod exchange;
+mod json;
+mod opening;
+mod reveal;
+mod sources;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{Interest, Ready};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
+
+pub use hyper::StatusCode;
+
+pub use self::asker::{Asker, Denied};
+use self::exchange::Exchanges;
+use self::opening::{Opening, Rewound};
+pub use self::upstream::Upstream;
+use crate::pump;
+
+/// After a connection could not be taken.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a client that has finished sending is looked after: whether it still listens has no event of its own.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Serves one asker's socket until the future is dropped; connections that are open then go on as long as the runtime
+/// does.
+pub async fn serve<A: Asker>(listener: UnixListener, upstream: Upstream, asker: A) {
+    let (upstream, asker) = (Arc::new(upstream), Arc::new(asker));
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if let Ok((client, _)) = listener.accept().await {
+            pause = FIRST_PAUSE;
+            tokio::spawn(attend(client, Arc::clone(&upstream), Arc::clone(&asker)));
+        } else {
+            // Out of file descriptors or memory. The connection stays in the queue; without a pause this loop would
+            // spin until another one ends.
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+}
+
+async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Arc<A>) {
+    let Ok(watched) = again(&client) else { return };
+    let Ok((opening, client)) = opening::read(client).await else { return };
+    if opening == Opening::Raw
+        && let Some(engine) = upstream.connect().await
+    {
+        drop(watched);
+        pump::relay(client, engine).await;
+        return;
+    }
+    tokio::select! {
+        () = requests(client, upstream, asker) => {}
+        () = gone(&watched) => {}
+    }
+}
+
+async fn requests<A: Asker>(client: Rewound<UnixStream>, upstream: Arc<Upstream>, asker: Arc<A>) {
+    let exchanges = Arc::new(Exchanges::new(asker, upstream));
+    let service = service_fn(move |request| {
+        let exchanges = Arc::clone(&exchanges);
+        async move { exchanges.answer(request).await }
+    });
+    // A client that has only finished sending still wants its answer.
+    let connection = http1::Builder::new()
+        .preserve_header_case(true)
+        .half_close(true)
+        .serve_connection(TokioIo::new(client), service);
+    let _ = connection.with_upgrades().await; // the client knows what went wrong, or is gone
+}
+
+/// The same connection once more, to see its end while something else reads from it.
+fn again(client: &UnixStream) -> std::io::Result<UnixStream> {
+    UnixStream::from_std(StdUnixStream::from(client.as_fd().try_clone_to_owned()?))
+}
+
+/// Returns when the client takes no more answers. dockerd must hear of that even while it has nothing to say, as in
+/// `docker logs --follow`.
+async fn gone(client: &UnixStream) {
+    // Ends with what it sends, which the client may have finished long before.
+    while !client.ready(Interest::PRIORITY).await.is_ok_and(Ready::is_read_closed) {}
+    while !client.ready(Interest::WRITABLE).await.is_ok_and(Ready::is_write_closed) {
+        sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! Which of Docker's endpoints have paths of the asker's in them.
+
+use std::borrow::Cow;
+
+use hyper::Method;
+
+/// What a request's body says about paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    /// `POST /containers/create`.
+    Container,
+    /// `POST /services/create` and `/services/{id}/update`.
+    Service,
+    /// `POST /volumes/create`.
+    Volume,
+}
+
+/// An endpoint, as far as paths are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// Paths in the request.
+    pub asks: Option<Body>,
+    /// Whether the answer shows paths.
+    pub shows: bool,
+    /// Whether dockerd takes over the connection, even where the client did not ask for an upgrade (API before 1.22).
+    pub hijacks: bool,
+}
+
+impl Endpoint {
+    /// The endpoint that dockerd finds for a request. Its router decodes the path first, so this does too.
+    pub(super) fn of(method: &Method, path: &str) -> Self {
+        let decoded = percent_decoded(path);
+        let mut segments = Vec::new();
+        for segment in decoded.split(|byte| *byte == b'/') {
+            match segment {
+                b"" | b"." => {}
+                b".." => drop(segments.pop()),
+                segment => segments.push(segment),
+            }
+        }
+        let segments = match segments.split_first() {
+            Some((first, rest)) if is_version(first) => rest,
+            _ => &segments,
+        };
+        let post = method == Method::POST;
+        let asks = match segments {
+            _ if !post => None,
+            [b"containers", b"create"] => Some(Body::Container),
+            [b"services", b"create"] | [b"services", _, b"update"] => Some(Body::Service),
+            [b"volumes", b"create"] => Some(Body::Volume),
+            _ => None,
+        };
+        let shows = match segments {
+            [b"volumes", b"create"] => post,
+            // A container's or volume's name may have slashes in it.
+            [b"containers", .., b"json"]
+            | [b"volumes", ..]
+            | [b"services" | b"tasks"]
+            | [b"services" | b"tasks", _]
+            | [b"system", b"df"] => !post,
+            _ => false,
+        };
+        let hijacks = post && matches!(segments, [b"containers", .., b"attach"] | [b"exec", .., b"start"]);
+        Self { asks, shows, hijacks }
+    }
+}
+
+/// `v1.45` and the like: dockerd's pattern is `v{version:[0-9.]+}`.
+fn is_version(segment: &[u8]) -> bool {
+    segment.strip_prefix(b"v").is_some_and(|number| {
+        !number.is_empty() && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    })
+}
+
+fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path.as_bytes());
+    }
+    let bytes = path.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let digit = |offset: usize| {
+            bytes
+                .get(at + offset)
+                .and_then(|byte| char::from(*byte).to_digit(16))
+                .and_then(|n| u8::try_from(n).ok())
+        };
+        if let (b'%', Some(high), Some(low)) = (byte, digit(1), digit(2)) {
+            decoded.push(high << 4 | low);
+            at += 3;
+        } else {
+            decoded.push(*byte);
+            at += 1;
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(path: &str) -> Endpoint {
+        Endpoint::of(&Method::POST, path)
+    }
+
+    fn get(path: &str) -> Endpoint {
+        Endpoint::of(&Method::GET, path)
+    }
+
+    #[test]
+    fn requests_with_paths() {
+        for (path, body) in [
+            ("/containers/create", Body::Container),
+            ("/v1.45/containers/create", Body::Container),
+            ("/v1/volumes/create", Body::Volume),
+            ("/services/create", Body::Service),
+            ("/v1.30/services/web/update", Body::Service),
+            // What dockerd's router makes of these is the same endpoint, or a redirect to it.
+            ("/v1.45/containers/%63reate", Body::Container),
+            ("/v1.45//containers/create", Body::Container),
+            ("/v1.45/containers/x/../create", Body::Container),
+            ("/%76%31.45/containers/create/", Body::Container),
+        ] {
+            assert_eq!(post(path).asks, Some(body), "{path}");
+            assert_eq!(get(path).asks, None, "{path}");
+        }
+        for path in
+            ["/v1.45/containers/create/json", "/containers/x/start", "/", "/v/containers/create", "/build"]
+        {
+            assert_eq!(post(path).asks, None, "{path}");
+        }
+    }
+
+    #[test]
+    fn answers_with_paths() {
+        for path in [
+            "/v1.45/containers/json",
+            "/containers/0a/json",
+            "/volumes",
+            "/volumes/a%2fb",
+            "/v1.45/services",
+            "/tasks/x",
+            "/system/df",
+        ] {
+            assert!(get(path).shows, "{path}");
+        }
+        assert!(post("/volumes/create").shows);
+        for path in ["/containers/0a/logs", "/images/json", "/events", "/_ping", "/containers/0a/archive"] {
+            assert!(!get(path).shows, "{path}");
+        }
+    }
+
+    #[test]
+    fn connections_that_dockerd_takes_over() {
+        for path in ["/v1.21/containers/x/attach", "/exec/0a/start"] {
+            assert!(post(path).hijacks, "{path}");
+            assert!(!get(path).hijacks, "{path}");
+        }
+        assert!(!post("/containers/x/start").hijacks);
+    }
+
+    #[test]
+    fn broken_escapes_are_kept() {
+        assert_eq!(&*percent_decoded("/a%zz%4"), b"/a%zz%4");
+        assert_eq!(&*percent_decoded("%2F%c3%bc"), "/ü".as_bytes());
+    }
+}

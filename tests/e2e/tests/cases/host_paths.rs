@@ -1,0 +1,170 @@
+//! Folders of the host in containers.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use sampan_e2e::case::Case;
+use sampan_e2e::instance::Instance;
+use sampan_e2e::{files, waiting};
+use serde_json::json;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("host_paths::sources_are_those_of_the_host", sources),
+        Case::new("host_paths::containers_come_back_with_their_files", come_back),
+        Case::new("host_paths::what_is_made_later_is_seen_and_nothing_is_mounted_on_the_host", mounts),
+    ]
+}
+
+/// An instance that shares one folder of its own, and that folder.
+fn sharing() -> (Instance, PathBuf) {
+    let instance = Instance::new();
+    let folder = instance.scratch("shared");
+    let settings = json!({ "schemaVersion": 1, "filesharingDirectories": [folder] });
+    files::write(&instance.place().settings(), settings.to_string());
+    instance.start().expect(0);
+    instance.need_busybox();
+    (instance, folder)
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// The output of `script` in a container with these options.
+fn run(instance: &Instance, options: &[&str], script: &str) -> String {
+    let tool =
+        instance.docker_tool(&["run", "--rm"]).args(options).args(["e2e/busybox", "/bin/sh", "-c", script]);
+    tool.run().ok()
+}
+
+fn sources() {
+    let (instance, folder) = sharing();
+    files::make_folder(&folder.join("project"));
+    files::write(&folder.join("project/file"), "of the host");
+    files::write(&folder.join("one file"), "single");
+    symlink("project", folder.join("link")).expect("a link");
+    symlink(folder.join("project"), folder.join("absolute")).expect("a link");
+
+    // At dockerd's own socket the engine's paths work, and the host's do not.
+    let bare = format!("unix://{}", instance.engine_file("/run/docker.sock").display());
+    let seen = format!("/views/host{}/project:/p", path(&folder));
+    let cat = ["e2e/busybox", "cat", "/p/file"];
+    assert_eq!(
+        instance.docker_tool(&["-H", &bare, "run", "--rm", "-v", &seen]).args(cat).run().ok(),
+        "of the host"
+    );
+    let own = format!("{}:/p", path(&folder.join("one file")));
+    let lost =
+        instance.docker_tool(&["-H", &bare, "run", "--rm", "-v", &own]).args(["e2e/busybox", "cat", "/p"]);
+    lost.run().expect_failure();
+
+    // Both ways, however the source is written.
+    for name in ["project", "link", "absolute", "project/../project/", "none/../project"] {
+        let bind = format!("{}/{name}:/p", path(&folder));
+        assert_eq!(
+            run(&instance, &["-v", &bind], "cat /p/file; echo container > /p/new"),
+            "of the host",
+            "{name}"
+        );
+        assert_eq!(files::read(&folder.join("project/new")), b"container\n", "{name}");
+        fs::remove_file(folder.join("project/new")).expect("it is there");
+    }
+    let mount = format!("type=bind,source={},target=/p,readonly", path(&folder.join("one file")));
+    assert_eq!(run(&instance, &["--mount", &mount], "cat /p; echo x > /p || echo no"), "singleno");
+    let device = format!("device={}", path(&folder.join("project")));
+    instance.docker(&["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "folder"]).ok();
+    assert_eq!(run(&instance, &["-v", "folder:/p"], "cat /p/file"), "of the host");
+
+    // What is shown is what was said.
+    let bind = format!("{}:/p:ro", path(&folder.join("project")));
+    let id = instance
+        .container(&["--name", "shown", "-v", &bind, "--mount", &mount.replace("/p", "/m")], "sleep 3600");
+    assert_eq!(instance.inspect(&id, "{{index .HostConfig.Binds 0}}"), bind);
+    for (what, said) in [
+        ("container", instance.docker(&["inspect", "shown"]).ok()),
+        ("volume", instance.docker(&["volume", "inspect", "folder"]).ok()),
+        ("list", instance.docker(&["ps", "--no-trunc", "--format", "{{.Mounts}}"]).ok()),
+    ] {
+        assert!(said.contains(path(&folder)) && !said.contains("/views"), "{what}: {said}");
+    }
+
+    // A source that is missing: `-v` makes it, on the host; `--mount` says so.
+    let missing = folder.join("made/by docker");
+    run(&instance, &["-v", &format!("{}:/p", path(&missing))], "echo x > /p/y");
+    assert_eq!(files::read(&missing.join("y")), b"x\n");
+    let nothing = folder.join("nothing");
+    let refused = instance.docker(&[
+        "run",
+        "--rm",
+        "--mount",
+        &format!("type=bind,source={},target=/p", path(&nothing)),
+        "e2e/busybox",
+    ]);
+    refused.expect_failure();
+    refused.says(&format!("bind source path does not exist: {}", path(&nothing)));
+    assert!(!nothing.exists());
+
+    // What is not shared is no empty folder.
+    for source in ["/etc", "/srv/nowhere", "/", path(folder.parent().expect("a parent"))] {
+        let refused = instance.docker(&["run", "--rm", "-v", &format!("{source}:/p"), "e2e/busybox"]);
+        refused.expect_failure();
+        refused.says("mounts denied").says(source);
+    }
+    symlink("/etc", folder.join("out")).expect("a link");
+    let refused =
+        instance.docker(&["run", "--rm", "-v", &format!("{}/out:/p", path(&folder)), "e2e/busybox"]);
+    refused.expect_failure();
+    refused.says("mounts denied");
+
+    // Whoever asks the engine from a container finds it.
+    assert_eq!(
+        run(
+            &instance,
+            &["-v", "/var/run/docker.sock:/var/run/docker.sock"],
+            "test -S /var/run/docker.sock && echo yes"
+        ),
+        "yes"
+    );
+}
+
+fn come_back() {
+    let (instance, folder) = sharing();
+    files::write(&folder.join("file"), "kept");
+    let binds = [format!("{}:/folder", path(&folder)), format!("{}:/file", path(&folder.join("file")))];
+    let device = format!("device={}", path(&folder));
+    instance.docker(&["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "data"]).ok();
+    let options =
+        ["--restart=always", "--name", "keeper", "-v", &binds[0], "-v", &binds[1], "-v", "data:/volume"];
+    instance.container(&options, "trap exit TERM; while true; do sleep 0.1; done");
+    let mut round = 0;
+    let mut check = |what: &str| {
+        round += 1;
+        waiting::until(what, || {
+            instance.docker(&["inspect", "--format", "{{.State.Running}}", "keeper"]).text() == "true\n"
+        });
+        let script = format!("cat /file /folder/file /volume/file; echo {round} > /folder/round");
+        assert_eq!(instance.docker(&["exec", "keeper", "sh", "-c", &script]).ok(), "keptkeptkept", "{what}");
+        assert_eq!(files::read(&folder.join("round")), format!("{round}\n").as_bytes(), "{what}");
+    };
+    check("at first");
+    instance.part("dockerd").expect("it runs").kill_and_wait();
+    instance.wait_until_running();
+    check("after the death of dockerd");
+    instance.sampan(&["restart"]).expect(0);
+    check("after a restart");
+    instance.sampan(&["stop"]).expect(0);
+    instance.start().expect(0);
+    check("after a stop and a start");
+}
+
+fn mounts() {
+    let (instance, folder) = sharing();
+    let id = instance.container(&["-v", &format!("{}:/p:rslave", path(&folder))], "sleep 3600");
+    files::make_folder(&folder.join("later"));
+    assert_eq!(instance.docker(&["exec", &id, "ls", "/p"]).ok(), "later");
+    // Nothing of the container's or the engine's is seen on the host.
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(!table.lines().any(|line| line.contains("/views/")), "{table}");
+}
