@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::fs::{CWD, FileType, Mode, makedev};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use sampan_model::guest::{Answer, BlockDevice, HideDiskSpec, MountDiskSpec, ProcessId, ShowDiskSpec};
 use sampan_sys::mount::{self, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
@@ -27,6 +28,7 @@ const NOBODY: u32 = u32::MAX - 1;
 
 /// Mounts a disk in the hub.
 pub(crate) fn mount(spec: &MountDiskSpec) -> anyhow::Result<Answer> {
+    end_with_service()?;
     let hub = open_hub(&spec.hub)?;
     let device = node(&spec.device)?;
     let fstype = match &spec.fstype {
@@ -64,6 +66,7 @@ fn make_place(at: &Path) -> anyhow::Result<()> {
 
 /// Mounts in a distribution what is mounted in the hub, with the distribution's ids.
 pub(crate) fn show(spec: &ShowDiskSpec) -> anyhow::Result<Answer> {
+    end_with_service()?;
     // In this order: if the process still lives after its namespace was opened, that was its own.
     let ids = File::open(format!("/proc/{}/ns/user", spec.process.pid))
         .context("cannot open its user namespace")?;
@@ -86,6 +89,11 @@ pub(crate) fn hide(spec: &HideDiskSpec) -> anyhow::Result<Answer> {
     namespace::enter(&open_distribution(&spec.process)?, Namespaces::MOUNT)?;
     mount::unmount(&spec.at, false)?;
     Ok(Answer::Done)
+}
+
+/// Dies with the service that asked. The next one puts in order what it finds, and nothing may be mounted after it looked.
+fn end_with_service() -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot be bound to the service")
 }
 
 fn open_hub(hub: &ProcessId) -> anyhow::Result<OwnedFd> {
