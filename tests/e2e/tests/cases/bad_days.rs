@@ -206,7 +206,7 @@ fn no_disks() -> Result<(), Skip> {
         ("d.vhdx", import, "cannot be read as a disk in the format VHDX.", "copy the file again"),
         ("d.vhd", import, "cannot be read as a disk in the format VHD.", "copy the file again"),
         ("folder", argument, "is a folder, not the file of a disk.", "ext4.img"),
-        ("none", "ERROR_PATH_NOT_FOUND", "There is no file ", "check the path"),
+        ("none", "ERROR_FILE_NOT_FOUND", "The system cannot find the file specified.", "there is no file "),
     ];
     let place = instance.scratch("distributions").join("new");
     for (name, code, sentence, hint) in rows {
