@@ -20,6 +20,9 @@ pub(crate) const VIEWS: &str = "views";
 /// What all distributions see as `/mnt/wsl`.
 pub(crate) const WSL: &str = "wsl";
 
+/// What a hub that stands says first; a line for each warning follows.
+const READY: &str = "ok";
+
 /// Starts the hub and answers when it stands; the hub itself lives on.
 pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
     let (ready, mut tell) = std::io::pipe().context("cannot make a pipe")?;
@@ -28,7 +31,10 @@ pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
         Forked::Child => {
             drop((ready, go));
             let outcome = verb::wait_for_go(&mut wait).and_then(|()| build(spec));
-            let message = outcome.as_ref().err().map_or("ok".to_owned(), verb::chain);
+            let message = match &outcome {
+                Ok(warnings) => [&[READY.to_owned()], &warnings[..]].concat().join("\n"),
+                Err(error) => verb::chain(error),
+            };
             let told = tell.write_all(message.as_bytes());
             if outcome.is_err() || told.is_err() {
                 process::exit_now(1);
@@ -46,15 +52,17 @@ pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
                 .with_context(|| format!("cannot open {}", spec.cgroup.display()))?;
             procs.write_all(pid.to_string().as_bytes()).context("cannot move the hub into its cgroup")?;
             let said = verb::let_go(go, ready)?;
-            if said != "ok" {
+            let mut lines = said.lines();
+            if lines.next() != Some(READY) {
                 bail!("the hub could not be built: {}", if said.is_empty() { "it died" } else { &said });
             }
-            Ok(Answer::Started { process, warnings: Vec::new() })
+            Ok(Answer::Started { process, warnings: lines.map(str::to_owned).collect() })
         }
     }
 }
 
-fn build(spec: &HubSpec) -> anyhow::Result<()> {
+/// Builds the hub's world; the answer are warnings.
+fn build(spec: &HubSpec) -> anyhow::Result<Vec<String>> {
     process::set_session()?;
     process::set_name(&spec.name)?;
     // While there is a /dev/null to be had: the hub's own root has none.
@@ -86,29 +94,41 @@ fn build(spec: &HubSpec) -> anyhow::Result<()> {
         mount::mount_fs("tmpfs", "tmpfs", &path, MountFlags::NOSUID | MountFlags::NODEV, "mode=0755")?;
         mount::set_propagation(&path, Propagation::Shared, false)?;
     }
-    show_host(&spec.workdir.join(VIEWS).join(views::HOST), &spec.folders)?;
+    let warnings = show_host(&spec.workdir.join(VIEWS).join(views::HOST), &spec.folders)?;
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;
-    Ok(())
+    Ok(warnings)
 }
 
-/// Mounts the host's folders at their own paths below `view`.
-fn show_host(view: &Path, folders: &[SharedFolder]) -> anyhow::Result<()> {
+/// Mounts the host's folders at their own paths below `view`. One that can't be mounted is a warning: containers that use
+/// it are refused, everything else works.
+fn show_host(view: &Path, folders: &[SharedFolder]) -> anyhow::Result<Vec<String>> {
     make_folder(view)?;
+    let mut warnings = Vec::new();
     let mut shown: Vec<&Path> = Vec::new();
     for folder in folders {
         // One in another is there already.
         if shown.iter().any(|outer| folder.from.starts_with(outer)) {
             continue;
         }
-        let at = view.join(&folder.name);
-        // What the host unmounts leaves the view; what it mounts arrives in it, and in whatever has a copy of the view.
-        let tree = host_folder(&folder.from, true)?;
-        make_folder(&at)?;
-        mount::attach(&tree, &at)?;
-        mount::set_propagation(&at, Propagation::Shared, true)?;
-        shown.push(&folder.from);
+        match show_folder(&view.join(&folder.name), &folder.from) {
+            Ok(()) => shown.push(&folder.from),
+            Err(error) => warnings.push(format!(
+                "the shared folder {} is not there for containers: {}",
+                folder.from.display(),
+                verb::chain(&error)
+            )),
+        }
     }
+    Ok(warnings)
+}
+
+fn show_folder(at: &Path, from: &Path) -> anyhow::Result<()> {
+    // What the host unmounts leaves the view; what it mounts arrives in it, and in whatever has a copy of the view.
+    let tree = host_folder(from, true)?;
+    make_folder(at)?;
+    mount::attach(&tree, at)?;
+    mount::set_propagation(at, Propagation::Shared, true)?;
     Ok(())
 }
 

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     }
     single::run(&[
         ("a_folder_is_a_distribution", a_folder_is_a_distribution),
+        ("a_folder_that_cannot_be_shared_is_a_warning", a_folder_that_cannot_be_shared_is_a_warning),
         ("an_image_is_a_distribution", an_image_is_a_distribution),
         ("root_inside_is_not_root_of_the_host", root_inside_is_not_root_of_the_host),
         ("what_distributions_need_works", what_distributions_need_works),
@@ -140,6 +141,20 @@ fn a_folder_is_a_distribution() {
     let made = machine.tree("one").join("made").metadata().expect("made inside");
     assert_eq!((made.uid(), made.gid()), (0, 0));
     assert_eq!(spec.control.metadata().expect("socket").mode() & 0o777, 0o600);
+}
+
+fn a_folder_that_cannot_be_shared_is_a_warning() {
+    let mut machine = Machine::new();
+    let good = machine.tree("good");
+    fs::create_dir(&good).expect("folder");
+    fs::write(good.join("file"), "here").expect("file");
+    let shared = |name: &str, from: &Path| SharedFolder { name: name.to_owned(), from: from.to_owned() };
+    let folders = vec![shared("gone", Path::new("/no/such/folder")), shared("good", &good)];
+    let warnings = machine.start_hub_with(folders);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("/no/such/folder"), "{warnings:?}");
+    assert!(machine.hub_has("/views/host/good"));
+    assert!(!machine.hub_has("/views/host/gone"));
 }
 
 fn an_image_is_a_distribution() {

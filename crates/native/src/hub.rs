@@ -88,14 +88,14 @@ impl Hub {
         Ok(alive.then_some(Self { process: record.process }))
     }
 
-    /// Starts the hub. `netns_of`: a process of a distribution that outlived the last hub.
+    /// Starts the hub; beside it, warnings. `netns_of`: a process of a distribution that outlived the last hub.
     pub(crate) fn start(
         instance: &Instance,
         guest: &Guest,
         cgroup: PathBuf,
         folders: Vec<SharedFolder>,
         netns_of: Option<ProcessId>,
-    ) -> Result<Self, HubError> {
+    ) -> Result<(Self, Vec<String>), HubError> {
         let workdir = instance.run().join("hub");
         make_folder(&workdir)?;
         let spec = HubSpec {
@@ -109,7 +109,7 @@ impl Hub {
         let log = open_log(&instance.log("hub"))?;
         let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
         match answer {
-            Answer::Started { process, .. } => Ok(Self { process }),
+            Answer::Started { process, warnings } => Ok((Self { process }, warnings)),
             other => {
                 let said = format!("{other:?}");
                 Err(HubError::Start(GuestError::Garbled { verb: "hub".to_owned(), said }))

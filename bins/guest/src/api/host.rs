@@ -16,7 +16,7 @@ use crate::engine;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where clients look for the Docker socket.
-pub(super) const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
+const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
 
 /// What is the same to everybody on this kernel, or the engine's own by what dockerd itself says of it.
 const ENGINES_OWN: [&str; 5] = ["/proc", "/sys", "/dev", "/lib/modules", "/var/lib/docker"];
@@ -26,15 +26,14 @@ pub(super) struct Host;
 
 impl Asker for Host {
     async fn translate(&self, path: &str) -> Result<String, Denied> {
-        if DOCKER_SOCKETS.contains(&path) {
+        let asked = tree::clean(Path::new(path));
+        if DOCKER_SOCKETS.iter().any(|socket| asked == Path::new(socket)) {
             return Ok(engine::DOCKER_SOCKET.to_owned());
         }
-        if ENGINES_OWN.iter().any(|own| Path::new(path).starts_with(own)) && !path.contains("/..") {
-            return Ok(path.to_owned());
+        if ENGINES_OWN.iter().any(|own| asked.starts_with(own)) {
+            return Ok(asked.to_string_lossy().into_owned());
         }
-        let asked = path.to_owned();
-        let found =
-            spawn_blocking(move || tree::find(&Path::new(VIEWS).join(views::HOST), Path::new(&asked)));
+        let found = spawn_blocking(move || tree::find(&Path::new(VIEWS).join(views::HOST), &asked));
         let found = match timeout(PATIENCE, found).await {
             Ok(found) => found.unwrap_or_else(|_| Err(io::Error::other("the search broke off"))),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -54,9 +53,6 @@ impl Asker for Host {
     }
 
     fn reveal(&self, path: &str) -> Option<String> {
-        if path == engine::DOCKER_SOCKET {
-            return Some(DOCKER_SOCKETS[0].to_owned());
-        }
         views::shown(views::HOST, path).map(str::to_owned)
     }
 }
@@ -72,4 +68,27 @@ fn not_shared(path: &str) -> Denied {
 
 fn denied(status: StatusCode, message: String) -> Denied {
     Denied { status, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_engine_s_own_is_told_by_the_path_without_detours() {
+        for (path, seen) in [
+            ("/proc", "/proc"),
+            ("/home/../proc/meminfo", "/proc/meminfo"),
+            ("/run//./docker.sock", engine::DOCKER_SOCKET),
+            ("/var/run/docker.sock", engine::DOCKER_SOCKET),
+        ] {
+            assert_eq!(Host.translate(path).await.map_err(|denied| denied.message).as_deref(), Ok(seen));
+        }
+        for path in ["/", "/proc/../etc", "/devices", "/sys/.."] {
+            assert_eq!(
+                Host.translate(path).await.map_err(|denied| denied.status),
+                Err(StatusCode::FORBIDDEN)
+            );
+        }
+    }
 }

@@ -17,11 +17,11 @@ pub(super) struct Place {
     pub on_root: bool,
 }
 
-/// Follows `path` in the tree at `root` as somebody would whose `/` it is. What does not exist is kept as it is.
+/// Follows `path`, a [`clean`] one, in the tree at `root` as somebody would whose `/` it is. What does not exist is kept as
+/// it is.
 pub(super) fn find(root: &Path, path: &Path) -> io::Result<Place> {
     let root_fd = open(None, root)?;
-    let path = clean(path);
-    let mut there = path.as_path();
+    let mut there = path;
     let found = loop {
         match open(Some(&root_fd), there) {
             Ok(found) => break found,
@@ -41,7 +41,7 @@ pub(super) fn find(root: &Path, path: &Path) -> io::Result<Place> {
 }
 
 /// `..` taken back by name, as dockerd does it before it looks at a path.
-fn clean(path: &Path) -> PathBuf {
+pub(super) fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::from("/");
     for component in path.components() {
         match component {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn lead(root: &Path, path: &str) -> io::Result<String> {
-        find(root, Path::new(path)).map(|place| place.path.into_os_string().into_string().unwrap())
+        find(root, &clean(Path::new(path))).map(|place| place.path.into_os_string().into_string().unwrap())
     }
 
     #[test]

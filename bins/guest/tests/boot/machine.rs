@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sampan_model::distro::Guid;
 use sampan_model::guest::{
     Answer, BootRoot, BootSpec, ControlReply, ControlRequest, DistroCgroup, HubSpec, IdRange, ProcessId,
+    SharedFolder,
 };
 use sampan_model::session::{Folder, Program, SessionSpec};
 use sampan_sys::mount::{MountEntry, mountinfo};
@@ -51,6 +52,11 @@ impl Machine {
     }
 
     pub(crate) fn start_hub(&mut self) {
+        assert_eq!(self.start_hub_with(Vec::new()), Vec::<String>::new());
+    }
+
+    /// Starts the hub with folders of the host; the answer are its warnings.
+    pub(crate) fn start_hub_with(&mut self, folders: Vec<SharedFolder>) -> Vec<String> {
         let workdir = self.folder().join("hub");
         fs::create_dir(&workdir).expect("folder");
         let cgroup = hierarchies()[0].mount_point.join(&self.cgroup).join("hub");
@@ -61,11 +67,12 @@ impl Machine {
             name: "sampan-testhub".to_owned(),
             record: self.folder().join("hub.json"),
             cgroup: cgroup.join("cgroup.procs"),
-            folders: Vec::new(),
+            folders,
             netns_of: None,
         };
-        let Answer::Started { process, .. } = self.ask("hub", &spec) else { panic!("no hub") };
+        let Answer::Started { process, warnings } = self.ask("hub", &spec) else { panic!("no hub") };
         self.hub = Some(process);
+        warnings
     }
 
     pub(crate) fn hub_pid(&self) -> i32 {

@@ -44,8 +44,9 @@ impl Native {
         }
         let cgroup = cgroups.create_for_hub(&self.instance.cgroup())?;
         let folders = shared_folders(&settings::load(&self.instance.settings())?);
-        let hub = Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor())?;
-        for message in self.restore_disks(&hub) {
+        let (hub, mut warnings) = Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor())?;
+        warnings.extend(self.restore_disks(&hub));
+        for message in warnings {
             sink(Event::Warning { message });
         }
         Ok(())

@@ -8,7 +8,6 @@ use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use hyper::http::response;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -201,11 +200,12 @@ fn set_length(headers: &mut HeaderMap, length: usize) {
 fn refusal(denied: &Denied, is_head: bool) -> Response<Body> {
     let mut body = serde_json::json!({ "message": denied.message }).to_string();
     body.push('\n');
-    let (mut head, ()): (response::Parts, ()) = Response::new(()).into_parts();
-    head.status = denied.status;
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    set_length(&mut head.headers, body.len());
+    let length = body.len();
     // The answer to HEAD is the head.
     let body = if is_head { Bytes::new() } else { Bytes::from(body) };
-    Response::from_parts(head, Either::Right(Full::new(body)))
+    let mut answer = Response::new(Either::Right(Full::new(body)));
+    *answer.status_mut() = denied.status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    set_length(answer.headers_mut(), length);
+    answer
 }

@@ -1,7 +1,5 @@
 //! Whole connections, against an engine whose words are written here.
 
-use std::path::Path;
-
 use hyper::StatusCode;
 use sampan_model::views;
 use tempfile::TempDir;
@@ -423,7 +421,6 @@ async fn what_is_no_http_gets_an_answer_or_an_end() {
         let answer = ask(&door, words).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{words:?}: {answer}");
     }
-    assert!(Path::new(door.folder.path()).join("front").exists());
     assert!(ask(&door, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 200 OK"));
 }
 
