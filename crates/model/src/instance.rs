@@ -201,6 +201,10 @@ impl Instance {
     pub fn docker_socket(&self) -> PathBuf {
         self.run.join("docker.sock")
     }
+    /// The folder of WSL integration ([`crate::integration`]).
+    pub fn integration(&self) -> PathBuf {
+        self.run.join("integration")
+    }
     /// Record of the hub's process.
     pub fn hub_record(&self) -> PathBuf {
         self.run.join("hub.json")

@@ -11,6 +11,7 @@ pub mod document;
 pub mod engine;
 pub mod guest;
 pub mod instance;
+pub mod integration;
 pub mod network;
 pub mod registry;
 pub mod session;

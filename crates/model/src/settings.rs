@@ -20,6 +20,10 @@ pub struct Settings {
     pub vpnkit_cidr: Option<Subnet>,
     /// Folders of the host that distributions see. One that is not there is left out.
     pub filesharing_directories: Vec<PathBuf>,
+    /// Whether `docker` works in the default distribution, whichever that is.
+    pub enable_integration_with_default_wsl_distro: bool,
+    /// The other distributions in which `docker` works, by name.
+    pub integrated_wsl_distros: Vec<String>,
     /// Where the list of distributions that can be installed is: `https://…`, `http://…` or `file:///…`.
     pub distribution_list_url: String,
     /// A list of the user's own, whose entries go before those of the other one.
@@ -38,6 +42,8 @@ impl Default for Settings {
             disk_size_mib: 1024 * 1024,
             vpnkit_cidr: None,
             filesharing_directories: vec![PathBuf::from("/home")],
+            enable_integration_with_default_wsl_distro: true,
+            integrated_wsl_distros: Vec::new(),
             distribution_list_url: DISTRIBUTION_LIST.to_owned(),
             distribution_list_url_append: None,
         }

@@ -1,0 +1,166 @@
+//! WSL integration: `docker` and its socket in the user's distributions.
+//!
+//! The service keeps one folder per instance that the engine sees as [`PLACE`]: the list of those who have a socket
+//! ([`Askers`]), and for each distribution a folder with the socket. The distribution sees that folder, read-only, at the
+//! same place. What it asks for is then known by the socket it came through.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::distro::{Guid, is_internal};
+use crate::document::Document;
+use crate::registry::{Entry, Phase, Registry};
+use crate::settings::Settings;
+
+/// The folder of all askers in the engine, and in a distribution the folder of its own.
+pub const PLACE: &str = "/run/sampan/integration";
+
+/// Name of the Docker socket in a distribution's folder.
+pub const SOCKET: &str = "docker.sock";
+
+/// Who has a socket at the engine. Written whole by the service, watched by the engine's proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Askers {
+    /// The distributions.
+    pub distributions: Vec<Asker>,
+}
+
+impl Document for Askers {
+    const FILE: &'static str = "askers.json";
+    const SCHEMA: u64 = 1;
+}
+
+/// A distribution that has a socket at the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asker {
+    /// Its identity, which is also the name of its folder and of its view ([`crate::views`]).
+    pub guid: Guid,
+    /// Its name, for messages.
+    pub name: String,
+}
+
+/// The question, on a distribution's path socket, where a path of its own leads: one packet of JSON. It is asked by the
+/// engine's proxy and answered by the distribution's init, which sees the tree as its users do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathQuestion {
+    /// An absolute path, in the distribution.
+    pub path: PathBuf,
+}
+
+/// The answer to a [`PathQuestion`]. What does not exist is kept at the end of the path as it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum PathAnswer {
+    /// On the distribution's own root file system.
+    Root {
+        /// The path without links, absolute in that file system.
+        path: PathBuf,
+    },
+    /// In a folder of the host.
+    Host {
+        /// The path on the host.
+        path: PathBuf,
+    },
+    /// In the folder that all distributions share (`/mnt/wsl`).
+    Shared {
+        /// The path below that folder; empty for the folder itself.
+        path: PathBuf,
+    },
+    /// The socket that this distribution's docker uses.
+    Socket,
+    /// The kernel's own, the same everywhere: `/proc`, `/sys`, `/dev`.
+    Kernel {
+        /// The path without detours.
+        path: PathBuf,
+    },
+    /// On something that the distribution itself has mounted, which nobody outside sees.
+    Foreign {
+        /// Where it is mounted.
+        mount: PathBuf,
+        /// Its kind, e.g. `tmpfs`.
+        kind: String,
+    },
+    /// It can't be looked at.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// Whether `docker` is to work in a distribution, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Switch {
+    /// By the user's list.
+    Chosen,
+    /// Because it is the default distribution.
+    Default,
+    /// Nobody asked for it.
+    Off,
+    /// It is asked for, and a distribution of version 1 cannot have it.
+    VersionOne,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        matches!(self, Self::Chosen | Self::Default)
+    }
+}
+
+/// The users' whole distributions, and whether `docker` is to work in each.
+pub fn switches<'a>(settings: &Settings, registry: &'a Registry) -> Vec<(&'a Entry, Switch)> {
+    let installed = registry
+        .distributions
+        .iter()
+        .filter(|entry| !is_internal(&entry.name) && entry.phase == Phase::Installed);
+    installed.map(|entry| (entry, switch(settings, registry, entry))).collect()
+}
+
+fn switch(settings: &Settings, registry: &Registry, entry: &Entry) -> Switch {
+    let is_default = registry.default == Some(entry.guid);
+    let listed = settings.integrated_wsl_distros.iter().any(|name| name.eq_ignore_ascii_case(&entry.name));
+    match (listed, is_default && settings.enable_integration_with_default_wsl_distro) {
+        (false, false) => Switch::Off,
+        _ if entry.version != 2 => Switch::VersionOne,
+        (true, _) => Switch::Chosen,
+        (false, true) => Switch::Default,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_follow_list_default_and_version() {
+        let entry = |seed, name: &str, version| Entry::new(Guid::from_random([seed; 16]), name, version);
+        let mut registry = Registry {
+            distributions: vec![
+                entry(1, "docker-desktop", 2),
+                entry(2, "a", 2),
+                entry(3, "B", 2),
+                entry(4, "one", 1),
+                Entry { phase: Phase::Installing, ..entry(5, "new", 2) },
+            ],
+            ..Registry::default()
+        };
+        registry.default = Some(registry.distributions[1].guid);
+        let named = |settings: &Settings| -> Vec<(String, Switch)> {
+            let all = switches(settings, &registry);
+            all.into_iter().map(|(entry, switch)| (entry.name.clone(), switch)).collect()
+        };
+        let told = |a, b, one| vec![("a".to_owned(), a), ("B".to_owned(), b), ("one".to_owned(), one)];
+        assert_eq!(named(&Settings::default()), told(Switch::Default, Switch::Off, Switch::Off));
+        let settings = Settings {
+            enable_integration_with_default_wsl_distro: false,
+            integrated_wsl_distros: vec!["b".to_owned(), "one".to_owned(), "gone".to_owned()],
+            ..Settings::default()
+        };
+        assert_eq!(named(&settings), told(Switch::Off, Switch::Chosen, Switch::VersionOne));
+    }
+}
