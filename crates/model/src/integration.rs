@@ -40,6 +40,39 @@ pub struct Asker {
     pub guid: Guid,
     /// Its name, for messages.
     pub name: String,
+    /// Owner of its socket: its root, as an id of the host.
+    pub uid: u32,
+    /// Group of its socket: its group `docker`, as an id of the host.
+    pub gid: u32,
+}
+
+/// What `docker` in a distribution says when it can't reach the engine: a file of the distribution's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// Whether it is to work there.
+    pub switch: Switch,
+    /// What the engine is about.
+    pub engine: EngineNotice,
+    /// The distribution's name.
+    pub name: String,
+}
+
+impl Document for Notice {
+    const FILE: &'static str = "notice.json";
+    const SCHEMA: u64 = 1;
+}
+
+/// What the engine is about, as far as it concerns a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EngineNotice {
+    /// It runs.
+    Running,
+    /// It is being started: waiting helps.
+    Starting,
+    /// It does not run.
+    Stopped,
 }
 
 /// The question, on a distribution's path socket, where a path of its own leads: one packet of JSON. It is asked by the
