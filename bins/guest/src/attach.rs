@@ -7,23 +7,17 @@ use std::path::Path;
 use anyhow::Context;
 use sampan_model::guest::{Answer, AttachSpec, DetachSpec, ProcessId};
 use sampan_sys::Errno;
-use sampan_sys::loopdev::{self, LoopDevice};
-use sampan_sys::mount;
 use sampan_sys::namespace::{self, Namespaces};
+use sampan_sys::{loopdev, mount};
 
 use crate::verb;
-
-/// `discard`: deleted bytes go back to the host at once. `noinit_itable`: no background writer fills a sparse image.
-/// `errors`: an image may ask for a panic of the kernel when it is damaged, and anybody may have made it.
-pub(crate) const OPTIONS: &[(&str, Option<&str>)] =
-    &[("discard", None), ("noinit_itable", None), ("errors", Some("remount-ro"))];
 
 /// Programs of a hundred megabytes are read in few large pieces: each small one costs a turn of the loop device's worker.
 const READ_AHEAD: u32 = 16 << 20;
 
 /// Mounts an image in the hub.
 pub(crate) fn attach(spec: &AttachSpec) -> anyhow::Result<Answer> {
-    let tree = open_image(&spec.image, spec.cached, false)?;
+    let tree = open_image(&spec.image, spec.cached, spec.read_only)?;
     enter_hub(&spec.hub)?;
     // What a start that was cut off left there: mounts never pile up.
     while take_off(&spec.at)? {}
@@ -49,12 +43,7 @@ pub(crate) fn open_image(image: &Path, cached: bool, read_only: bool) -> anyhow:
         // Only faster; a kernel that refuses reads all the same.
         let _ = device.read_through_cache(READ_AHEAD);
     }
-    open_device(device, read_only)
-}
-
-/// A detached mount of the file system on `device`.
-pub(crate) fn open_device(device: LoopDevice, read_only: bool) -> anyhow::Result<OwnedFd> {
-    let tree = mount::new_ext4(&device.path, OPTIONS, read_only)?;
+    let tree = mount::new_ext4(&device.path, mount::DISK, read_only)?;
     // Clears itself on last close: its descriptor must live until the file system is open.
     drop(device);
     Ok(tree)

@@ -9,7 +9,6 @@ mod cgroup;
 mod confinement;
 mod folders;
 mod ids;
-mod image;
 mod names;
 mod outside;
 mod program;
@@ -18,20 +17,22 @@ pub(crate) mod settings;
 
 use std::convert::Infallible;
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Write};
-use std::os::fd::AsRawFd;
+use std::io::{BufRead, PipeWriter, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-use sampan_model::guest::{Answer, BootRoot, BootSpec, DistroRecord, ProcessId};
+use sampan_model::guest::{Answer, BootRoot, BootSpec, DistroRecord};
 use sampan_sys::mount::{self, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
+use sampan_sys::socket;
 
 pub(crate) use self::cgroup::allow_disks;
-use self::outside::{Hub, Outside};
+use self::outside::Outside;
 use crate::server::{Ready, ServerSpec};
 use crate::verb;
 
@@ -41,21 +42,22 @@ const FILES: (u64, u64) = (10_240, 1 << 20);
 const LOCKED_MEMORY: u64 = 64 << 20;
 
 /// Starts the distribution and answers when it serves.
-pub(crate) fn run(spec: &BootSpec) -> anyhow::Result<Answer> {
+pub(crate) fn run(spec: &BootSpec, input: &mut dyn BufRead) -> anyhow::Result<Answer> {
     // What the asker left open may lead out of the distribution. Nothing in this process owns a descriptor yet.
     process::close_fds_from(3, &[])?;
     let mut traces = Traces::default();
-    start(spec, &mut traces).map_err(|error| {
+    start(spec, input, &mut traces).map_err(|error| {
         traces.remove();
         error.context(format!("cannot start {}", spec.name))
     })
 }
 
-fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
+fn start(spec: &BootSpec, input: &mut dyn BufRead, traces: &mut Traces) -> anyhow::Result<Answer> {
     let outside = Outside::prepare(spec, traces)?;
     raise_limits();
     let (ready, tell) = std::io::pipe().context("cannot make a pipe")?;
-    let (wait, go) = std::io::pipe().context("cannot make a pipe")?;
+    let (go, wait) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .context("cannot make a pair of sockets")?;
     let mut kinds = Namespaces::MOUNT | Namespaces::PID | Namespaces::UTS;
     if spec.ids.is_some() {
         kinds = kinds | Namespaces::USER;
@@ -67,7 +69,7 @@ fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
     match born? {
         Forked::Child => {
             drop((ready, go));
-            let Err(error) = become_server(spec, &outside, wait, &tell);
+            let Err(error) = become_server(spec, &outside, &wait, &tell);
             let last_word = Ready { warnings: Vec::new(), error: Some(verb::chain(&error)) };
             let mut tell = tell;
             // The launcher takes silence for a failure, too.
@@ -77,7 +79,9 @@ fn start(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Answer> {
         Forked::Parent { pid, pidfd } => {
             drop((tell, wait));
             let started = introduce(spec, pid, traces).and_then(|answer| {
-                let ready = last_word(&verb::let_go(go, ready)?, spec)?;
+                let root = outside.root(spec, input)?;
+                socket::send_message(&go, verb::GO, &[root.as_fd()])?;
+                let ready = last_word(&verb::all_of(ready)?, spec)?;
                 Ok(answer(ready.warnings))
             });
             if started.is_err() {
@@ -121,12 +125,12 @@ fn last_word(said: &str, spec: &BootSpec) -> anyhow::Result<Ready> {
 fn become_server(
     spec: &BootSpec,
     outside: &Outside,
-    mut wait: PipeReader,
+    wait: &OwnedFd,
     tell: &PipeWriter,
 ) -> anyhow::Result<Infallible> {
-    // Until the launcher has given it its ids and has recorded it.
-    verb::wait_for_go(&mut wait)?;
-    drop(wait);
+    // Until the launcher has given it its ids, has recorded it, and has its root.
+    let go = socket::recv_message(wait)?.filter(|message| message.bytes == verb::GO);
+    let root = go.and_then(|go| go.fds.into_iter().next()).context("the launcher gave up")?;
     outside.cgroups.join()?;
     if spec.ids.is_some() {
         become_root()?;
@@ -138,7 +142,7 @@ fn become_server(
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
     let mut warnings = outside.warnings.clone();
     let privileged_network = spec.ids.is_none() && matches!(spec.root, BootRoot::Image { .. });
-    let proc = root::enter(&outside.root)?;
+    let proc = root::enter(&root)?;
     let mut conf = settings::read(&mut warnings);
     if spec.safe_mode {
         conf.enter_safe_mode();
@@ -226,8 +230,6 @@ fn within(soft: Option<u64>, maximum: Option<u64>) -> Rlimit {
 #[derive(Default)]
 struct Traces {
     files: Vec<PathBuf>,
-    /// An image that was mounted: in which hub, and where.
-    attached: Option<(ProcessId, PathBuf)>,
 }
 
 impl Traces {
@@ -235,14 +237,6 @@ impl Traces {
     fn remove(&self) {
         for file in &self.files {
             let _ = fs::remove_file(file);
-        }
-        if let Some((hub, at)) = &self.attached {
-            let _ = Hub::open(hub).and_then(|hub| {
-                hub.visit(|| {
-                    mount::unmount(at, false)?;
-                    Ok(fs::remove_dir(at)?)
-                })
-            });
         }
     }
 }

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         "hide-disk" => verb::answer(disk::hide),
         "disk-nodes" => verb::answer(disk::nodes),
         "launch" => verb::answer(launch::run),
-        "boot" => verb::answer(boot::run),
+        "boot" => verb::answer_on(boot::run),
         "copy-out" => verb::answer(copy_out::run),
         "confine" => verb::status(confine::run(rest)),
         "tether" => verb::status(tether::run(rest)),

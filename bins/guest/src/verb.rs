@@ -1,7 +1,7 @@
 //! How verbs are asked and answer: JSON on standard input, one JSON line on standard output.
 
 use std::fs::File;
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,12 +16,24 @@ use serde::de::DeserializeOwned;
 
 /// Runs a verb that reads a spec and prints an [`Answer`].
 pub(crate) fn answer<T: DeserializeOwned>(run: impl FnOnce(&T) -> anyhow::Result<Answer>) -> ExitCode {
-    let answer = read_spec::<T>().and_then(|spec| run(&spec)).unwrap_or_else(|error| failed(&error));
-    let mut line = serde_json::to_string(&answer).expect("an answer is plain data");
+    tell(&read_spec::<T>().and_then(|spec| run(&spec)).unwrap_or_else(|error| failed(&error)))
+}
+
+fn tell(answer: &Answer) -> ExitCode {
+    let mut line = serde_json::to_string(answer).expect("an answer is plain data");
     line.push('\n');
     // The asker may be gone; there is nobody left to tell then.
     let written = std::io::stdout().write_all(line.as_bytes());
     ExitCode::from(u8::from(written.is_err()))
+}
+
+/// As [`answer`], for a verb whose input goes on after the line of the spec: it gets the rest as it comes.
+pub(crate) fn answer_on<T: DeserializeOwned>(
+    run: impl FnOnce(&T, &mut dyn BufRead) -> anyhow::Result<Answer>,
+) -> ExitCode {
+    let mut input = BufReader::new(std::io::stdin());
+    let answer = read_line(&mut input).and_then(|spec| run(&spec, &mut input));
+    tell(&answer.unwrap_or_else(|error| failed(&error)))
 }
 
 /// What is answered when something failed.
@@ -89,9 +101,14 @@ pub(crate) fn wait_for_go(wait: &mut impl Read) -> anyhow::Result<()> {
 }
 
 /// Lets a child that waits for [`GO`] go on, and reads what it says until it has nothing more to say.
-pub(crate) fn let_go(mut go: PipeWriter, mut ready: PipeReader) -> anyhow::Result<String> {
+pub(crate) fn let_go(mut go: PipeWriter, ready: PipeReader) -> anyhow::Result<String> {
     go.write_all(GO).context("the new process died")?;
     drop(go);
+    all_of(ready)
+}
+
+/// What a new process says until it has nothing more to say.
+pub(crate) fn all_of(mut ready: PipeReader) -> anyhow::Result<String> {
     let mut said = String::new();
     ready.read_to_string(&mut said).context("the new process did not answer")?;
     Ok(said)
@@ -130,7 +147,17 @@ pub(crate) fn open_process(id: &ProcessId) -> anyhow::Result<Option<OwnedFd>> {
 fn read_spec<T: DeserializeOwned>() -> anyhow::Result<T> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    serde_json::from_str(&text).map_err(|error| anyhow::anyhow!("the request is not understood: {error}"))
+    understand(&text)
+}
+
+fn read_line<T: DeserializeOwned>(input: &mut impl BufRead) -> anyhow::Result<T> {
+    let mut text = String::new();
+    input.read_line(&mut text)?;
+    understand(&text)
+}
+
+fn understand<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    serde_json::from_str(text).map_err(|error| anyhow::anyhow!("the request is not understood: {error}"))
 }
 
 fn is_busy(error: &anyhow::Error) -> bool {

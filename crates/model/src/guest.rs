@@ -108,11 +108,15 @@ pub struct BootSpec {
     pub log: PathBuf,
 }
 
+/// What follows the spec on the input of `sampan-guest boot` when the disk of an image is attached.
+pub const ATTACHED: &str = "attached\n";
+
 /// The root file system of a user's distribution, by version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum BootRoot {
-    /// Version 2: an ext4 image, attached in the hub; network namespace of the hub.
+    /// Version 2: an ext4 image, which is being attached in the hub; network namespace of the hub. The input goes on with
+    /// [`ATTACHED`] when it is, and ends without that when it can't be.
     Image {
         /// The hub.
         hub: ProcessId,
@@ -163,6 +167,9 @@ pub struct AttachSpec {
     pub at: PathBuf,
     /// Read it through the host's page cache: right for a disk whose content is read again at each start.
     pub cached: bool,
+    /// Its file system may only be looked at.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// Input of `sampan-guest detach`: unmount in the hub what [`AttachSpec`] mounted.

@@ -14,6 +14,7 @@ use sampan_model::guest::{
 use sampan_model::instance::Instance;
 use sampan_sys::{SysError, socket};
 
+use crate::layer::Layer;
 use crate::process;
 use crate::tools::guest::{Guest, GuestError};
 
@@ -111,14 +112,27 @@ impl Running {
         Ok(Self(DistroRecord { name: spec.name.clone(), guid: spec.guid, process, ids: None }))
     }
 
-    /// Starts a user's distribution within `limit`; also what the user should know of it.
+    /// Starts a user's distribution within `limit`, on a layer that is being attached if it has a disk; also what the user
+    /// should know of it.
     pub(crate) fn boot(
         guest: &Guest,
         spec: &BootSpec,
+        layer: Option<Layer>,
         limit: Duration,
     ) -> Result<(Self, Vec<String>), DistroError> {
         let log = crate::hub::open_log(&spec.log).ok();
-        let (process, warnings) = started("boot", guest.ask_within(limit, "boot", spec, log))?;
+        let answer = match layer.map(|layer| layer.news(limit)) {
+            None => guest.ask_on(limit, "boot", spec, std::io::empty(), log),
+            Some((news, refusal)) => {
+                let answer = guest.ask_on(limit, "boot", spec, news, log);
+                // The cause, and not what came of it.
+                refusal.get().map_or(answer, |refusal| {
+                    let message = format!("cannot start {}: {}", spec.name, refusal.message);
+                    Err(GuestError::Refused { message, busy: refusal.busy })
+                })
+            }
+        };
+        let (process, warnings) = started("boot", answer)?;
         Ok((
             Self(DistroRecord { name: spec.name.clone(), guid: spec.guid, process, ids: spec.ids }),
             warnings,

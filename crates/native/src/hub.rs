@@ -152,8 +152,13 @@ impl Hub {
         guid: &Guid,
         cached: bool,
     ) -> Result<(), HubError> {
-        let spec =
-            AttachSpec { hub: self.process.clone(), image: image.to_owned(), at: Self::place(guid), cached };
+        let spec = AttachSpec {
+            hub: self.process.clone(),
+            image: image.to_owned(),
+            at: Self::place(guid),
+            cached,
+            read_only: false,
+        };
         guest
             .ask("attach", &spec, None)
             .map(|_| ())

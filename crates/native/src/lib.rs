@@ -1,7 +1,8 @@
 //! The platform `native`: distributions on Linux by namespaces, ext4 images and cgroups.
 //!
 //! Synchronous; knows no HTTP and nothing of Docker. Namespace work is done by `sampan-guest`, which this crate starts:
-//! the service has threads, and a process with threads must not fork or change namespaces.
+//! the service has threads, and a process with threads must not fork or change namespaces. The one exception is a thread
+//! that ends where it went, into the hub's mounts with a disk ([`layer`]).
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -16,6 +17,7 @@ pub mod distros;
 mod group;
 mod hub;
 mod image;
+mod layer;
 mod network;
 mod platform;
 mod process;

@@ -6,7 +6,7 @@ mod tree;
 
 use std::path::Path;
 
-pub use filesystem::{FsOptions, new_ext4, new_on_device, new_virtual};
+pub use filesystem::{DISK, FsOptions, new_ext4, new_on_device, new_virtual};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 pub use rustix::mount::{MountAttrFlags, MountFlags};

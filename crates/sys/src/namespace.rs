@@ -67,6 +67,13 @@ pub fn enter(fd: impl AsFd, kinds: Namespaces) -> Result<()> {
         .on("enter", format!("namespaces {kinds:?}"))
 }
 
+/// Gives the calling thread a root and a working directory of its own: it may then [`enter`] a mount namespace, while the
+/// other threads stay where they are. There is no way back; such a thread ends there.
+pub fn part_from_threads() -> Result<()> {
+    // SAFETY: descriptors stay shared; what is no longer shared is where paths begin, which no memory depends on.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }.on("part", "a thread from the others")
+}
+
 /// Moves the caller into new namespaces; a new pid namespace counts for children only.
 pub fn unshare(kinds: Namespaces) -> Result<()> {
     let flags = UnshareFlags::from_bits_retain(kinds.bits());

@@ -1,12 +1,13 @@
-//! What is made with the host's rights and view, before the child is born.
+//! What is made with the host's rights and view.
 
 use std::fs;
 use std::fs::File;
+use std::io::BufRead;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use anyhow::Context;
-use sampan_model::guest::{BootRoot, BootSpec, ProcessId, SharedFolder};
+use anyhow::{Context, ensure};
+use sampan_model::guest::{ATTACHED, BootRoot, BootSpec, ProcessId, SharedFolder};
 use sampan_sys::device;
 use sampan_sys::mount::{self, MountAttrFlags, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
@@ -15,7 +16,6 @@ use sampan_sys::socket::{SocketKind, bind_unix_listener};
 use super::Traces;
 use super::cgroup::{self, Place};
 use super::ids::{Shift, Shifted};
-use super::image::Opening;
 use super::program;
 use crate::filesystems::{host_devices, host_folder};
 use crate::{hub, verb};
@@ -29,9 +29,10 @@ const SYS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-/// The parts of a distribution, none of them attached yet.
+/// The parts of a distribution but for its root, none of them attached yet.
 pub(super) struct Outside {
-    pub(super) root: OwnedFd,
+    hub: Option<Hub>,
+    shift: Option<Shift>,
     /// What all version 2 distributions share.
     pub(super) wsl: Option<OwnedFd>,
     pub(super) folders: Vec<(SharedFolder, OwnedFd)>,
@@ -52,19 +53,13 @@ impl Outside {
     pub(super) fn prepare(spec: &BootSpec, traces: &mut Traces) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         let log = verb::open_log(&spec.log)?;
-        let disk = match &spec.root {
-            BootRoot::Image { hub, image, at, read_only } => {
-                let hub = Hub::open(hub)?;
-                let is_there = hub.visit(|| Ok(mount::is_mount_point(at)?))?;
-                // Begun first and taken last: it takes the longest.
-                let opening = (!is_there).then(|| Opening::begin(image, *read_only)).transpose()?;
-                Some((hub, opening))
-            }
+        let hub = match &spec.root {
+            BootRoot::Image { hub, .. } => Some(Hub::open(hub)?),
             BootRoot::Folder { .. } => None,
         };
         let shift = spec.ids.map(Shift::new).transpose()?;
         let cgroups = cgroup::prepare(&spec.cgroup, spec.ids, &mut warnings)?;
-        let wsl = disk.as_ref().map(|(hub, _)| shared_wsl(hub, shift.as_ref())).transpose()?;
+        let wsl = hub.as_ref().map(|hub| shared_wsl(hub, shift.as_ref())).transpose()?;
         let mut folders = spec.folders.clone();
         // The outer before the inner, which it would cover.
         folders.sort_by(|one, other| one.from.cmp(&other.from));
@@ -78,13 +73,21 @@ impl Outside {
         fs::create_dir_all(run).with_context(|| format!("cannot make {}", run.display()))?;
         let control = bind_unix_listener(&spec.control, SocketKind::SeqPacket, 0o600, None)?;
         traces.files.push(spec.control.clone());
-        let (hub, opening) = disk.unzip();
-        let root = match (&spec.root, &hub) {
-            (BootRoot::Image { hub: process, at, read_only, .. }, Some(hub)) => {
-                if let Some(opening) = opening.flatten() {
-                    hub.attach(&opening.finish()?, at)?;
-                    traces.attached = Some((process.clone(), at.clone()));
-                }
+        if let Some(hub) = &hub {
+            // A sysfs shows the network namespace of the process that mounts it, and the child can't enter this one.
+            namespace::enter(&hub.pidfd, Namespaces::NET)?;
+        }
+        let sys = mount::new_virtual("sysfs", &[], SYS)?;
+        Ok(Self { hub, shift, wsl, folders, dev, sys, program, server, cgroups, control, log, warnings })
+    }
+
+    /// The root, which is waited for: the disk of an image takes the longest of all. `input` tells when it is there.
+    pub(super) fn root(&self, spec: &BootSpec, input: &mut dyn BufRead) -> anyhow::Result<OwnedFd> {
+        let root = match (&spec.root, &self.hub) {
+            (BootRoot::Image { at, read_only, .. }, Some(hub)) => {
+                let mut news = String::new();
+                input.read_to_string(&mut news).context("cannot wait for the disk")?;
+                ensure!(news == ATTACHED, "its disk was not attached");
                 let root = hub.visit(|| Ok(mount::open_tree(at, false)?))?;
                 if *read_only {
                     mount::set_tree_attributes(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
@@ -96,15 +99,10 @@ impl Outside {
         };
         // pivot_root refuses shared mounts.
         mount::set_tree_propagation(&root, Propagation::Private, false)?;
-        if let Some(shift) = &shift {
+        if let Some(shift) = &self.shift {
             shift.root(&root, &spec.name)?;
         }
-        if let Some(hub) = &hub {
-            // A sysfs shows the network namespace of the process that mounts it, and the child can't enter this one.
-            namespace::enter(&hub.pidfd, Namespaces::NET)?;
-        }
-        let sys = mount::new_virtual("sysfs", &[], SYS)?;
-        Ok(Self { root, wsl, folders, dev, sys, program, server, cgroups, control, log, warnings })
+        Ok(root)
     }
 }
 
@@ -128,14 +126,6 @@ impl Hub {
         let result = work();
         namespace::enter(&self.home, Namespaces::MOUNT)?;
         result
-    }
-
-    /// Attaches a detached mount in the hub.
-    fn attach(&self, tree: &OwnedFd, at: &Path) -> anyhow::Result<()> {
-        self.visit(|| {
-            fs::create_dir_all(at).with_context(|| format!("cannot make {} in the hub", at.display()))?;
-            Ok(mount::attach(tree, at)?)
-        })
     }
 }
 

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sampan_model::distro::Guid;
 use sampan_model::guest::{
-    Answer, BootRoot, BootSpec, ControlReply, ControlRequest, DistroCgroup, HubSpec, IdRange, ProcessId,
-    SharedFolder,
+    ATTACHED, Answer, AttachSpec, BootRoot, BootSpec, ControlReply, ControlRequest, DistroCgroup, HubSpec,
+    IdRange, ProcessId, SharedFolder,
 };
 use sampan_model::session::{Folder, Program, SessionSpec};
 use sampan_sys::mount::{MountEntry, mountinfo};
@@ -160,11 +160,19 @@ impl Machine {
 
     /// Starts a distribution.
     pub(crate) fn boot(&self, spec: &BootSpec) -> Answer {
-        let answer = self.ask("boot", spec);
+        let answer = self.ask_on("boot", spec, self.attach(&spec.root));
         if let Answer::Started { process, .. } = &answer {
             self.running.borrow_mut().push((spec.record.clone(), process.clone()));
         }
         answer
+    }
+
+    /// Why a distribution does not start whose disk can't be had.
+    pub(crate) fn boot_without_disk(&self, spec: &BootSpec) -> String {
+        match self.ask("boot", spec) {
+            Answer::Failed { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The number of its PID 1 outside.
@@ -182,18 +190,34 @@ impl Machine {
         assert!(process::wait_exit(&pidfd, Some(PATIENCE)).expect("wait"), "it does not end");
     }
 
-    /// A request as standard input.
-    pub(crate) fn as_input(&self, request: &impl Serialize) -> Stdio {
+    /// A request, and what follows it, as standard input.
+    pub(crate) fn as_input(&self, request: &impl Serialize, rest: &str) -> Stdio {
         let mut file = tempfile::tempfile_in(self.folder()).expect("temp file");
-        file.write_all(&serde_json::to_vec(request).expect("plain data")).expect("write");
+        let line = serde_json::to_string(request).expect("plain data");
+        write!(file, "{line}\n{rest}").expect("write");
         file.rewind().expect("rewind");
         OwnedFd::from(file).into()
     }
 
+    /// Attaches the disk of a root that has one; what the input goes on with then.
+    fn attach(&self, root: &BootRoot) -> &'static str {
+        let BootRoot::Image { hub, image, at, read_only } = root else { return "" };
+        if !self.hub_has(&at.to_string_lossy()) {
+            let (hub, image, at) = (hub.clone(), image.clone(), at.clone());
+            let spec = AttachSpec { hub, image, at, cached: true, read_only: *read_only };
+            assert_eq!(self.ask("attach", &spec), Answer::Done);
+        }
+        ATTACHED
+    }
+
     fn ask(&self, verb: &str, request: &impl Serialize) -> Answer {
+        self.ask_on(verb, request, "")
+    }
+
+    fn ask_on(&self, verb: &str, request: &impl Serialize, rest: &str) -> Answer {
         let program = Command::new(env!("CARGO_BIN_EXE_sampan-guest"))
             .arg(verb)
-            .stdin(self.as_input(request))
+            .stdin(self.as_input(request, rest))
             .output()
             .expect("sampan-guest");
         let said = String::from_utf8_lossy(&program.stdout).into_owned();

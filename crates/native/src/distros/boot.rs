@@ -20,9 +20,11 @@ use sampan_sys::loopdev;
 use super::failure::failure;
 use super::fsck::{self, Repair};
 use super::ids::Reserved;
+use super::storage::cannot;
 use super::{Distros, Tell, room, watch};
 use crate::distro::{DistroError, Running, control_socket, record};
 use crate::hub::{Hub, shared_folders};
+use crate::layer::Layer;
 use crate::tools::ToolError;
 use crate::tools::guest::GuestError;
 use crate::wslconfig::HostConfig;
@@ -64,16 +66,22 @@ impl Distros {
         native.ensure_not_attached(&disk::image_of(&native.instance, entry))?;
         let limit = file.values.distribution_start_timeout.duration().unwrap_or(Duration::MAX);
         let reserved = self.reserve_ids(entry)?;
-        let mut spec = self.spec(entry, &file, &settings, tell)?;
+        let mut root = self.root(entry)?;
+        let checked = repair_known(entry, &mut root, tell)?;
+        // Whoever looks after a service that was killed now sees that a start was under way.
+        let run = native.instance.distro_run(&entry.guid);
+        fs::create_dir_all(&run).map_err(|error| cannot("make", &run, &error))?;
+        // As early as can be, for it takes the longest.
+        let layer = begin_layer(&root);
+        let mut spec = self.spec(entry, root, &file, &settings, tell)?;
         spec.ids = reserved.as_ref().map(|reserved| reserved.range);
-        let checked = repair_known(entry, &mut spec, tell)?;
         // Side by side: a program in it needs the network only when it runs.
         let started = std::thread::scope(|scope| {
             let network =
                 (entry.version == 2).then(|| scope.spawn(|| native.connect(settings.vpnkit_cidr, &sink)));
-            let started = match Running::boot(&native.guest, &spec, limit) {
+            let started = match Running::boot(&native.guest, &spec, layer, limit) {
                 Err(error) if !checked && is_refused(&error) && self.mend(entry, &mut spec, tell) => {
-                    Running::boot(&native.guest, &spec, limit)
+                    Running::boot(&native.guest, &spec, begin_layer(&spec.root), limit)
                 }
                 started => started,
             };
@@ -149,25 +157,30 @@ impl Distros {
         Err(Failure::disk_not_attached(&path, Code::PathNotFound).hint(hint))
     }
 
+    /// The root file system it has.
+    fn root(&self, entry: &Entry) -> Result<BootRoot, Failure> {
+        let instance = &self.native.instance;
+        if entry.version != 2 {
+            return Ok(BootRoot::Folder { path: entry.folder(instance).join(TREE) });
+        }
+        Ok(BootRoot::Image {
+            hub: self.native.living_hub().map_err(failure)?.process,
+            image: disk::image_of(instance, entry),
+            at: Hub::view(&entry.guid),
+            read_only: false,
+        })
+    }
+
     fn spec(
         &self,
         entry: &Entry,
+        root: BootRoot,
         file: &HostConfig,
         settings: &Settings,
         tell: Tell<'_>,
     ) -> Result<BootSpec, Failure> {
         let instance = &self.native.instance;
         let guid = entry.guid;
-        let root = if entry.version == 2 {
-            BootRoot::Image {
-                hub: self.native.living_hub().map_err(failure)?.process,
-                image: disk::image_of(instance, entry),
-                at: Hub::view(&guid),
-                read_only: false,
-            }
-        } else {
-            BootRoot::Folder { path: entry.folder(instance).join(TREE) }
-        };
         let idle = file.values.instance_idle_timeout.map_or(Some(IDLE), Milliseconds::duration);
         Ok(BootSpec {
             name: entry.name.clone(),
@@ -197,7 +210,7 @@ impl Distros {
         self.clear_failed(entry);
         let Ok(cgroup) = self.make_cgroups(entry) else { return false };
         spec.cgroup = cgroup;
-        repair(entry, spec, tell)
+        repair(entry, &mut spec.root, tell)
     }
 
     /// Whatever a failed start left: its init may still run when the launcher was too slow.
@@ -211,9 +224,16 @@ impl Distros {
     }
 }
 
+fn begin_layer(root: &BootRoot) -> Option<Layer> {
+    match root {
+        BootRoot::Image { hub, image, at, read_only } => Some(Layer::begin(hub, image, at, *read_only)),
+        BootRoot::Folder { .. } => None,
+    }
+}
+
 /// Repairs the disk if it is known to have errors. Whether it was looked at.
-fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bool, Failure> {
-    let BootRoot::Image { image, read_only, .. } = &mut spec.root else { return Ok(true) };
+fn repair_known(entry: &Entry, root: &mut BootRoot, tell: Tell<'_>) -> Result<bool, Failure> {
+    let BootRoot::Image { image, read_only, .. } = root else { return Ok(true) };
     if fsck::is_given_up(image) {
         *read_only = true;
         return Ok(true);
@@ -232,7 +252,7 @@ fn repair_known(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> Result<bo
             .hint("free some space, then try again"));
     }
     if known {
-        repair(entry, spec, tell);
+        repair(entry, root, tell);
     }
     Ok(known)
 }
@@ -247,8 +267,8 @@ fn require_idle(image: &Path) -> Result<(), Failure> {
 }
 
 /// Repairs the disk, or lets it be looked at only. Whether that changed something.
-fn repair(entry: &Entry, spec: &mut BootSpec, tell: Tell<'_>) -> bool {
-    let BootRoot::Image { image, read_only, .. } = &mut spec.root else { return false };
+fn repair(entry: &Entry, root: &mut BootRoot, tell: Tell<'_>) -> bool {
+    let BootRoot::Image { image, read_only, .. } = root else { return false };
     let warn = |message: String| tell(Reply::Warning { message });
     // Somebody sees it, so that it is not ours alone to change.
     if fsck::is_worked_on(image) || loopdev::loops_of(image).map_or(true, |loops| !loops.is_empty()) {

@@ -1,6 +1,7 @@
 //! `sampan-guest`, which does the work in namespaces.
 
 use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,23 +83,24 @@ impl Guest {
         spec: &impl Serialize,
         log: Option<File>,
     ) -> Result<Answer, GuestError> {
-        self.ask_within(LIMIT, verb, spec, log)
+        self.ask_on(LIMIT, verb, spec, std::io::empty(), log)
     }
 
-    /// As [`Guest::ask`], with another limit than the usual one.
-    pub(crate) fn ask_within(
+    /// As [`Guest::ask`], with another limit than the usual one, and with what follows the line of the spec on its input.
+    pub(crate) fn ask_on(
         &self,
         limit: Duration,
         verb: &str,
         spec: &impl Serialize,
+        rest: impl Read + Send + 'static,
         log: Option<File>,
     ) -> Result<Answer, GuestError> {
-        let text = serde_json::to_string(spec).expect("a spec is plain data");
+        let line = serde_json::to_string(spec).expect("a spec is plain data") + "\n";
         let mut tool = Tool::at(&format!("sampan-guest {verb}"), self.path.clone(), limit).arg(verb);
         if let Some(log) = log {
             tool = tool.log_to(log);
         }
-        let said = tool.output_of(&text)?;
+        let said = tool.run(Some(Box::new(Cursor::new(line).chain(rest))), |_| {})?;
         match serde_json::from_str(&said) {
             Ok(Answer::Failed { message, busy }) => Err(GuestError::Refused { message, busy }),
             Ok(answer) => Ok(answer),
