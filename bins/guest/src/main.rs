@@ -1,8 +1,8 @@
 //! `sampan-guest`: the one static program that runs inside distributions and at their edges.
 //!
 //! Verbs that touch namespaces (`hub`, `attach`, `detach`, `mount-disk`, `show-disk`, `hide-disk`,
-//! `disk-nodes`, `launch`, `boot`, `confine`, `copy-out`, `tether`, `init`, `server`) are single-threaded
-//! from start to end; `engine` and `api` are what init keeps running and start a runtime. Under the name of
+//! `disk-nodes`, `launch`, `boot`, `confine`, `copy-out`, `integrate`, `tether`, `init`, `server`) are
+//! single-threaded from start to end; `engine` and `api` are what init keeps running and start a runtime. Under the name of
 //! one of the tools that users have inside, it is that tool.
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod filesystems;
 mod hub;
 mod init;
 mod inside;
+mod integrate;
 mod launch;
 mod pid1;
 mod server;
@@ -32,7 +33,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub attach detach mount-disk show-disk hide-disk \
-                     disk-nodes launch boot init server engine api confine copy-out tether";
+                     disk-nodes launch boot init server engine api confine copy-out integrate tether";
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         "launch" => verb::answer(launch::run),
         "boot" => verb::answer_on(boot::run),
         "copy-out" => verb::answer(copy_out::run),
+        "integrate" => verb::answer(integrate::run),
         "confine" => verb::status(confine::run(rest)),
         "tether" => verb::status(tether::run(rest)),
         "init" => verb::status(init::run()),

@@ -5,7 +5,6 @@ mod access;
 mod cli;
 mod client;
 mod commands;
-mod docker_words;
 mod exit;
 mod manual;
 mod output;

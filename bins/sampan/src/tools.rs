@@ -1,6 +1,6 @@
 //! Outside programs: the one place where they are started.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use sampan_model::api::{ErrorBody, ErrorCode};
+use sampan_model::docker_cli;
 use sampan_model::instance::Instance;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
@@ -19,58 +20,27 @@ const INSTALLED_SERVICE: &str = "/usr/libexec/sampan/sampand";
 /// How long a short job of the service's program or of docker's may take.
 const JOB_DEADLINE: Duration = Duration::from_mins(2);
 
-/// A program of the Docker CLI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DockerProgram {
-    /// `docker` itself.
-    Docker,
-    /// `docker-buildx`.
-    Buildx,
-    /// `docker-compose`.
-    Compose,
-}
-
-impl DockerProgram {
-    /// Its file.
-    pub(crate) fn path(self, instance: &Instance) -> PathBuf {
-        let cli = instance.cli();
-        match self {
-            Self::Docker => cli.join("bin/docker"),
-            Self::Buildx => cli.join("plugins/docker-buildx"),
-            Self::Compose => cli.join("plugins/docker-compose"),
-        }
-    }
-}
-
 /// The command line for a program of the Docker CLI, run with the libraries it came with.
 ///
 /// `host` is the engine it talks to; without, the user's own docker context counts.
 pub(crate) fn docker(
     instance: &Instance,
-    program: DockerProgram,
+    program: docker_cli::Program,
     host: Option<&Path>,
 ) -> Result<Command, Problem> {
-    let path = program.path(instance);
-    let lib = instance.cli().join("lib");
-    let loader = loader(&lib);
+    let cli = instance.cli();
+    let path = program.path(&cli);
     if let Err(error) = fs::metadata(&path) {
         return Err(match error.kind() {
             std::io::ErrorKind::PermissionDenied => crate::access::denied(&format!("{}", path.display())),
             _ => Problem::not_running("the engine is not installed yet").hint("type `sampan start`"),
         });
     }
-    let mut command = if let Some(loader) = loader {
-        let argv0 = if program == DockerProgram::Docker { OsStr::new("docker") } else { path.as_os_str() };
-        let mut command = new(loader);
-        command.arg("--argv0").arg(argv0).arg("--library-path").arg(&lib).arg(&path);
-        command
-    } else {
-        let mut command = new(&path);
-        if program == DockerProgram::Docker {
-            command.arg0("docker");
-        }
-        command
-    };
+    let libraries = fs::read_dir(docker_cli::libraries(&cli)).into_iter().flatten().flatten();
+    let loader = docker_cli::loader(libraries.map(|entry| entry.file_name()));
+    let execution = docker_cli::execution(&cli, loader.as_deref(), program);
+    let mut command = new(&execution.file);
+    command.arg0(&execution.words[0]).args(&execution.words[1..]);
     command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
     if let Some(host) = host {
         command.env("DOCKER_HOST", format!("unix://{}", host.display()));
@@ -91,7 +61,7 @@ impl<'a> Export<'a> {
     /// Begins to write `image` as an archive: of a container that is made of it and never runs.
     pub(crate) fn begin(instance: &'a Instance, image: &str) -> Result<Self, Problem> {
         let socket = instance.docker_socket();
-        let mut create = docker(instance, DockerProgram::Docker, Some(&socket))?;
+        let mut create = docker(instance, docker_cli::Program::Docker, Some(&socket))?;
         // An image may name no program; a container has to.
         create.args(["create", "--pull", "never", image, "/sampan"]);
         let created = crate::commands::wait(output(create))?;
@@ -100,7 +70,7 @@ impl<'a> Export<'a> {
                 .hint("`sampan docker images` lists the images there are"));
         }
         let container = String::from_utf8_lossy(&created.stdout).trim().to_owned();
-        let mut export = docker(instance, DockerProgram::Docker, Some(&socket))?;
+        let mut export = docker(instance, docker_cli::Program::Docker, Some(&socket))?;
         export.args(["export", &container]).stdin(Stdio::null()).stdout(Stdio::piped());
         let failed = |error: std::io::Error| Problem::failed(format!("can't run docker export: {error}"));
         let mut child = export.spawn().map_err(failed)?;
@@ -119,7 +89,7 @@ impl<'a> Export<'a> {
         drop(self.archive);
         let status = self.child.wait();
         let socket = self.instance.docker_socket();
-        let mut remove = docker(self.instance, DockerProgram::Docker, Some(&socket))?;
+        let mut remove = docker(self.instance, docker_cli::Program::Docker, Some(&socket))?;
         remove.args(["rm", &self.container]);
         let removed = crate::commands::wait(output(remove))?;
         match status {
@@ -232,17 +202,6 @@ fn sampand<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
     Ok(command)
 }
 
-/// The loader of the C library in `lib`: `ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1` …
-fn loader(lib: &Path) -> Option<PathBuf> {
-    let mut names: Vec<OsString> = fs::read_dir(lib).ok()?.flatten().map(|entry| entry.file_name()).collect();
-    names.sort();
-    names.into_iter().find(|name| is_loader(name)).map(|name| lib.join(name))
-}
-
-fn is_loader(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.starts_with("ld-") && name.contains(".so."))
-}
-
 /// What a program of ours that failed says of it: the error it printed as JSON, or else the end of its stderr.
 fn told(stdout: &[u8], stderr: &[u8], what: &str) -> Problem {
     let last = stdout.trim_ascii().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -260,16 +219,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loaders_are_told_from_libraries() {
-        for name in ["ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld-musl-x86_64.so.1"] {
-            assert!(is_loader(OsStr::new(name)), "{name}");
-        }
-        for name in ["libc.so.6", "ld.so.conf", "libld-x.so.1"] {
-            assert!(!is_loader(OsStr::new(name)), "{name}");
-        }
-    }
-
-    #[test]
     fn a_failure_is_told_as_the_program_tells_it() {
         let problem = told(b"{\"error\":{\"code\":\"busy\",\"message\":\"m\"}}\n", b"x", "sampand");
         assert_eq!((problem.kind, problem.message.as_str()), (Kind::Api(ErrorCode::Busy), "m"));
@@ -281,7 +230,7 @@ mod tests {
     fn a_missing_cli_says_how_to_get_it() {
         let folder = tempfile::tempdir().unwrap();
         let instance = Instance::new("x", folder.path(), Path::new("/run/sampan")).unwrap();
-        let problem = docker(&instance, DockerProgram::Docker, None).unwrap_err();
+        let problem = docker(&instance, docker_cli::Program::Docker, None).unwrap_err();
         assert_eq!(problem.kind, Kind::NotRunning);
     }
 }

@@ -373,6 +373,40 @@ pub struct CopyOut {
     pub required: bool,
 }
 
+/// Input of `sampan-guest integrate`: write what integration needs into a distribution, or take it out again, whether the
+/// distribution runs or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrateSpec {
+    /// The hub, if there is one.
+    pub hub: Option<ProcessId>,
+    /// Where in the hub the distribution is attached, if it is.
+    pub at: PathBuf,
+    /// Its image file, used when it is not attached.
+    pub image: PathBuf,
+    /// The journal of the distribution ([`crate::integration::journal`]), on the host.
+    pub journal: PathBuf,
+    /// What to do.
+    pub task: Integration,
+}
+
+/// What to do with a distribution's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Integration {
+    /// Write what is not there yet.
+    Write {
+        /// The program that becomes `docker`, on the host.
+        shim: PathBuf,
+        /// Files that are written where their folder is there and they are not: path in the distribution, text.
+        completions: Vec<(PathBuf, String)>,
+        /// The default user by number, unless its `wsl.conf` names one.
+        default_uid: u32,
+    },
+    /// Undo all that was written.
+    Undo,
+}
+
 /// First argument of `sampan-guest confine SPEC -- COMMAND…`: run a command that reaches nothing but these trees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -425,6 +459,20 @@ pub enum Answer {
         /// What the user should know, one sentence each.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
+    },
+    /// Integration has what it needs in a distribution.
+    Written {
+        /// Number of the group `docker`, in the distribution.
+        gid: u32,
+        /// Programs called `docker` of somebody else. While there is one, it is the one to be used, and there is none of ours.
+        foreign: Vec<PathBuf>,
+        /// What the user should know, one sentence each.
+        warnings: Vec<String>,
+    },
+    /// All that integration wrote is undone, but for what others have changed since.
+    Undone {
+        /// Files that were left as they are.
+        kept: Vec<PathBuf>,
     },
     /// It failed; nothing is left of the attempt.
     Failed {

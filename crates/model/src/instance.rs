@@ -181,6 +181,14 @@ impl Instance {
     pub fn cli(&self) -> PathBuf {
         self.state.join("cli")
     }
+    /// A folder with nothing but the `docker` of distributions, as they see it ([`crate::docker_cli::SHIM_PLACE`]).
+    pub fn shim(&self) -> PathBuf {
+        self.state.join("shim")
+    }
+    /// What integration has changed in the distribution `guid` ([`crate::integration::journal`]).
+    pub fn integration_journal(&self, guid: &Guid) -> PathBuf {
+        self.state.join("integration").join(format!("{guid}.json"))
+    }
     /// One log file per unit.
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")

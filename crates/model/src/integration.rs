@@ -4,6 +4,9 @@
 //! ([`Askers`]), and for each distribution a folder with the socket. The distribution sees that folder, read-only, at the
 //! same place. What it asks for is then known by the socket it came through.
 
+pub mod group;
+pub mod journal;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +59,8 @@ pub struct Notice {
     pub engine: EngineNotice,
     /// The distribution's name.
     pub name: String,
+    /// Its version: 1 or 2.
+    pub version: u8,
 }
 
 impl Document for Notice {

@@ -7,6 +7,7 @@ pub mod api;
 pub mod check;
 pub mod config;
 pub mod distro;
+pub mod docker_cli;
 pub mod document;
 pub mod engine;
 pub mod guest;

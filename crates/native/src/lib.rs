@@ -17,6 +17,7 @@ pub mod distros;
 mod group;
 mod hub;
 mod image;
+pub mod integration;
 mod layer;
 mod network;
 mod platform;

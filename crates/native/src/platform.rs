@@ -229,6 +229,9 @@ impl Platform for Native {
     }
 
     fn prepare(&self, sink: Sink<'_>) -> Result<(), Error> {
+        if let Err(error) = self.place_shim() {
+            sink(Event::Warning { message: sampan_backend::error::chain(&error) });
+        }
         self.bring_up_hub(sink)
     }
 

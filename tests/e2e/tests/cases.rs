@@ -9,6 +9,7 @@ mod context;
 mod crash;
 mod damage;
 mod disk_full;
+mod docker_inside;
 mod first_start;
 mod hardening;
 mod host_paths;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Case> {
     [
         first_start::cases(),
         containers::cases(),
+        docker_inside::cases(),
         host_paths::cases(),
         socket::cases(),
         network::cases(),

@@ -75,6 +75,10 @@ impl Machine {
         warnings
     }
 
+    pub(crate) fn hub(&self) -> ProcessId {
+        self.hub.clone().expect("a hub")
+    }
+
     pub(crate) fn hub_pid(&self) -> i32 {
         self.hub.as_ref().expect("a hub").pid
     }
@@ -103,7 +107,7 @@ impl Machine {
 
     /// A new root of version 2.
     pub(crate) fn image_root(&self, name: &str, read_only: bool) -> BootRoot {
-        let hub = self.hub.clone().expect("a hub");
+        let hub = self.hub();
         self.folder_root(name);
         let image = self.folder().join(format!("{name}.img"));
         File::create(&image).and_then(|file| file.set_len(256 << 20)).expect("sparse file");
@@ -210,7 +214,7 @@ impl Machine {
         ATTACHED
     }
 
-    fn ask(&self, verb: &str, request: &impl Serialize) -> Answer {
+    pub(crate) fn ask(&self, verb: &str, request: &impl Serialize) -> Answer {
         self.ask_on(verb, request, "")
     }
 

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sampan_model::api::ErrorCode;
+use sampan_model::docker_cli::Program;
 use serde_json::json;
 
 use crate::cli::{ContextAction, Format, env};
 use crate::exit::{Exit, Kind, Problem};
-use crate::tools::{self, DockerProgram};
+use crate::tools;
 use crate::{commands, output};
 
 use super::Session;
@@ -138,7 +139,7 @@ impl Contexts<'_> {
 
     /// Runs docker on the user's own configuration; what it prints is the result.
     async fn docker(&self, args: &[&str]) -> Result<String, Problem> {
-        let mut command = tools::docker(&self.session.instance, DockerProgram::Docker, None)?;
+        let mut command = tools::docker(&self.session.instance, Program::Docker, None)?;
         command.args(args);
         let output = tools::output(command).await?;
         if output.status.success() {

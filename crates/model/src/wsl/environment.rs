@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::wsl::account::User;
 
-/// PATH of every user, root or not.
-pub const PATH: &str =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games";
+/// PATH of every user, root or not. The last folder ([`crate::docker_cli::SHIM_PLACE`]) is not WSL's: where there is no other
+/// `docker`, the one in it says why.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games:/run/sampan/bin";
 
 /// What a session's environment is made of.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +124,11 @@ mod tests {
             "SHELL=/bin/bash",
         ];
         assert_eq!(text(&base), expected);
+    }
+
+    #[test]
+    fn the_last_resort_comes_last() {
+        assert_eq!(PATH.rsplit(':').next(), Some(crate::docker_cli::SHIM_PLACE));
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Guest {
         Self { path, cancel: Cancel::default() }
     }
 
+    /// A program that is installed beside it.
+    pub(crate) fn beside(&self, program: &str) -> PathBuf {
+        self.path.with_file_name(program)
+    }
+
     /// The same, but that commands are stopped when nobody waits for them any more.
     pub(crate) fn stopped_by(&self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.clone(), ..self.clone() }

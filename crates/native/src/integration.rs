@@ -1,0 +1,3 @@
+//! WSL integration: `docker` in the user's distributions.
+
+pub mod files;
