@@ -1,7 +1,7 @@
 //! `sampan-guest api`: the host's Docker socket, served from inside.
 
+mod distribution;
 mod host;
-mod tree;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -167,6 +167,7 @@ fn become_server(
         version: if matches!(spec.root, BootRoot::Image { .. }) { 2 } else { 1 },
         ready_fd: tell.as_raw_fd(),
         control_fd: outside.control.as_raw_fd(),
+        paths_fd: outside.paths.as_raw_fd(),
         conf,
         warnings,
         folders,
@@ -175,6 +176,7 @@ fn become_server(
     };
     process::clear_cloexec(tell)?;
     process::clear_cloexec(&outside.control)?;
+    process::clear_cloexec(&outside.paths)?;
     process::drop_stdio_to_null()?;
     process::redirect(&outside.log, process::Standard::Error)?;
     process::reset_signals();

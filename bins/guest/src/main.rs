@@ -27,6 +27,7 @@ mod server;
 mod session;
 mod tether;
 mod tools;
+mod tree;
 mod verb;
 
 use std::path::Path;

@@ -5,6 +5,7 @@
 //! belongs to it.
 
 mod idle;
+mod paths;
 mod startup;
 mod systemd;
 
@@ -21,6 +22,7 @@ use sampan_sys::{poll, signals};
 use serde::{Deserialize, Serialize};
 
 use self::idle::Idle;
+use self::paths::Paths;
 use self::systemd::{Systemd, Word};
 use crate::control::Control;
 use crate::inside::Facts;
@@ -38,6 +40,8 @@ pub(crate) struct ServerSpec {
     pub(crate) ready_fd: i32,
     /// The control socket, bound, not yet listening.
     pub(crate) control_fd: i32,
+    /// The path socket, likewise.
+    pub(crate) paths_fd: i32,
     /// What its `wsl.conf` says, with defaults where it says nothing.
     pub(crate) conf: WslConf,
     /// What the user should know of the boot so far.
@@ -79,13 +83,14 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     let mut ready = PipeWriter::from(inherited_fd(spec.ready_fd)?);
     // Before there is another program that could inherit it.
     let control = inherited_fd(spec.control_fd)?;
+    let paths = inherited_fd(spec.paths_fd)?;
     let mut warnings = spec.warnings.clone();
     let systemd = if systemd::is_wanted(&spec, &mut warnings) {
         systemd::start(&spec, &mut ready).map(Some)
     } else {
         Ok(None)
     };
-    let started = systemd.and_then(|systemd| Server::new(spec, control, systemd, &mut warnings));
+    let started = systemd.and_then(|systemd| Server::new(spec, control, paths, systemd, &mut warnings));
     let error = started.as_ref().err().map(verb::chain);
     ready.write_all(&serde_json::to_vec(&Ready { warnings, error })?).context("the launcher is gone")?;
     drop(ready);
@@ -100,6 +105,7 @@ struct Server {
     systemd: Option<Systemd>,
     signals: OwnedFd,
     sessions: Sessions,
+    paths: Paths,
     /// Process number of `boot.command`.
     boot_command: Option<i32>,
     idle: Idle,
@@ -119,6 +125,7 @@ impl Server {
     fn new(
         spec: ServerSpec,
         control: OwnedFd,
+        paths: OwnedFd,
         systemd: Option<Systemd>,
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<(Self, Control)> {
@@ -133,10 +140,11 @@ impl Server {
             folders: SharedFolders::new(spec.folders),
             under_systemd: systemd.is_some(),
         };
+        let mut paths = Paths::new(paths)?;
         match &systemd {
             // It mounts what /etc/fstab lists by itself.
             Some(systemd) => {
-                systemd.wait(&distribution, warnings)?;
+                systemd.wait(&distribution, &mut paths, warnings)?;
                 if distribution.conf.boot.protect_binfmt
                     && let Err(error) = systemd::protect_binfmt()
                 {
@@ -152,6 +160,7 @@ impl Server {
             systemd,
             signals,
             sessions: Sessions::default(),
+            paths,
             boot_command,
             idle: Idle::new(spec.idle_timeout_ms.map(Duration::from_millis)),
         };
@@ -167,6 +176,7 @@ impl Server {
         // Before anything else: who waits in the socket's queue is told at once, and no request is lost
         // without a word.
         drop(control);
+        self.paths.close();
         match stop {
             Stop::Asked(limit) => self.shut_down(limit)?,
             Stop::Idle => {
@@ -186,6 +196,8 @@ impl Server {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         fds.extend(held_by);
         fds.extend(self.systemd.as_ref().map(AsFd::as_fd));
+        let paths = fds.len();
+        fds.extend(self.paths.descriptor());
         let first_client = fds.len();
         fds.extend(control.descriptors());
         let readable = poll::wait_readable(&fds, timeout)?;
@@ -194,6 +206,9 @@ impl Server {
         }
         if self.systemd.as_ref().is_some_and(|systemd| systemd.hear().contains(&Word::Stopping)) {
             return Ok(Some(Stop::Systemd));
+        }
+        if readable[paths..first_client].contains(&true) {
+            self.paths.serve(&self.distribution);
         }
         let before = self.sessions.count();
         let asked = control.serve(&readable[first_client..], &self.distribution, &mut self.sessions);
@@ -220,6 +235,7 @@ impl Server {
             if self.sessions.ended(pid) {
                 self.idle.sessions(self.sessions.count());
             }
+            self.paths.ended(pid);
             if self.boot_command == Some(pid) {
                 self.boot_command = None;
                 if exit != ExitKind::Exited(0) {

@@ -21,7 +21,10 @@ use std::process::{Command, ExitCode};
 
 use machine::{IDS, Machine, members, root_at, run, try_run};
 use sampan_model::guest::{Answer, BootSpec, DistroRecord, SharedFolder};
+use sampan_model::integration::{FoundPath, PathAnswer, PathPlace, PathQuestion};
 use sampan_sys::mount::{MountEntry, mountinfo};
+use sampan_sys::socket;
+use world::PATIENCE;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         ("a_private_network_is_its_own", a_private_network_is_its_own),
         ("people_are_the_same_in_the_host_s_folders", people_are_the_same_in_the_host_s_folders),
         ("the_shared_folder_is_one", the_shared_folder_is_one),
+        ("paths_lead_to_the_same_files_outside", paths_lead_to_the_same_files_outside),
         ("names_follow_wsl_conf", names_follow_wsl_conf),
         ("a_read_only_image_is_only_looked_at", a_read_only_image_is_only_looked_at),
         ("a_broken_wsl_conf_is_a_warning", a_broken_wsl_conf_is_a_warning),
@@ -315,6 +319,62 @@ fn the_shared_folder_is_one() {
     assert!(sees(&first, "/mnt/wsl/for-all") && sees(&second, "/mnt/wsl/for-all"));
     assert!(sees(&first, "/mnt/wsl/for-me") && !sees(&second, "/mnt/wsl/for-me"));
     assert!(machine.hub_has("/wsl/for-all") && !machine.hub_has("/wsl/for-me"));
+}
+
+/// Where the distribution says that a path of its own leads.
+fn place(spec: &BootSpec, path: &str) -> PathPlace {
+    let question = PathQuestion { path: path.into() };
+    let connection = socket::connect_seqpacket(&spec.paths).expect("connect");
+    let question = serde_json::to_vec(&question).expect("plain data");
+    socket::send_message(&connection, &question, &[]).expect("question");
+    let message = socket::recv_message_within(&connection, PATIENCE).expect("in time").expect("an answer");
+    serde_json::from_slice::<PathAnswer>(&message.bytes).expect("an answer").place
+}
+
+fn paths_lead_to_the_same_files_outside() {
+    let mut machine = Machine::new();
+    let work = machine.folder().join("work");
+    fs::create_dir_all(work.join("over")).expect("folder");
+    let name = work.to_str().expect("UTF-8").trim_start_matches('/').to_owned();
+    let shared = SharedFolder { name: name.clone(), from: work.clone() };
+    assert_eq!(machine.start_hub_with(vec![shared.clone()]), [""; 0]);
+    for ids in [Some(IDS), None] {
+        let image = if ids.is_some() { "own-users" } else { "privileged" };
+        let root = machine.image_root(image, false);
+        let spec = BootSpec { ids, folders: vec![shared.clone()], ..machine.spec(image, root) };
+        started(&machine, &spec);
+        assert_eq!(spec.paths.metadata().expect("socket").mode() & 0o777, 0o600);
+        let (in_work, on_wsl) = (format!("/mnt/host/{name}/{image}"), format!("/mnt/wsl/{image}"));
+        run(&spec, "make", &["/made"]);
+        run(&spec, "make", &[&on_wsl]);
+        fs::write(work.join(image), "").expect("file");
+        let outside = |path: String| {
+            let found = fs::metadata(format!("/proc/{}/root{path}", machine.hub_pid())).expect("in the hub");
+            (found.dev(), found.ino())
+        };
+        let is = |found: FoundPath, path: &str| {
+            assert_eq!((found.path.as_path(), found.missing.as_path()), (Path::new(path), Path::new("")));
+            (found.device, found.inode)
+        };
+        let PathPlace::Root(found) = place(&spec, "/made") else { panic!("on the disk") };
+        assert_eq!(is(found, "/made"), outside(format!("/views/{image}/made")));
+        let PathPlace::Host(found) = place(&spec, &in_work) else { panic!("of the host") };
+        let own = work.join(image);
+        let own = own.to_str().expect("UTF-8");
+        assert_eq!(is(found, own), outside(format!("/views/host{own}")));
+        let PathPlace::Shared(found) = place(&spec, &on_wsl) else { panic!("shared") };
+        assert_eq!(is(found, &format!("/{image}")), outside(format!("/wsl/{image}")));
+        // What it mounts itself has the name of something outside, and is another file.
+        run(&spec, "mount_tmpfs", &[&format!("/mnt/host/{name}/over")]);
+        let PathPlace::Host(found) = place(&spec, &format!("/mnt/host/{name}/over")) else {
+            panic!("of the host")
+        };
+        let own = format!("{}/over", work.display());
+        assert_ne!(is(found, &own), outside(format!("/views/host{own}")));
+        assert!(matches!(place(&spec, "/run/x"), PathPlace::Foreign { kind, .. } if kind == "tmpfs"));
+        machine.stop(&spec);
+        assert!(socket::connect_seqpacket(&spec.paths).is_err(), "nobody answers");
+    }
 }
 
 fn names_follow_wsl_conf() {

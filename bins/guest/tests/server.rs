@@ -4,6 +4,8 @@
 
 #[path = "server/life.rs"]
 mod life;
+#[path = "server/paths.rs"]
+mod paths;
 #[path = "server/sessions.rs"]
 mod sessions;
 #[path = "../../../crates/sys/tests/support/single.rs"]
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let tests: Vec<single::Test> =
-        [sessions::TESTS, terminals::TESTS, users::TESTS, life::TESTS, systemd::TESTS].concat();
+        [sessions::TESTS, terminals::TESTS, users::TESTS, life::TESTS, paths::TESTS, systemd::TESTS].concat();
     let code = single::run(&tests);
     systemd::close();
     code

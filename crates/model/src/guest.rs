@@ -91,6 +91,8 @@ pub struct BootSpec {
     pub cgroup: DistroCgroup,
     /// Its control socket, on the host; mode 0600.
     pub control: PathBuf,
+    /// Its path socket ([`crate::integration::PathQuestion`]), on the host; mode 0600.
+    pub paths: PathBuf,
     /// The host's name, which it has unless its `wsl.conf` says otherwise.
     pub hostname: String,
     /// Text of the `resolv.conf` it gets unless its `wsl.conf` says otherwise.

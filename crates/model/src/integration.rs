@@ -22,6 +22,14 @@ pub const PLACE: &str = "/run/sampan/integration";
 /// Name of the Docker socket in a distribution's folder.
 pub const SOCKET: &str = "docker.sock";
 
+/// Name of the socket on which a distribution answers a [`PathQuestion`], in the folder of all askers.
+pub fn path_socket(guid: &Guid) -> String {
+    format!("{guid}.paths")
+}
+
+/// What is the same to everybody on this kernel.
+pub const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// Who has a socket at the engine. Written whole by the service, watched by the engine's proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -81,7 +89,7 @@ pub enum EngineNotice {
 }
 
 /// The question, on a distribution's path socket, where a path of its own leads: one packet of JSON. It is asked by the
-/// engine's proxy and answered by the distribution's init, which sees the tree as its users do.
+/// engine's proxy and answered by the distribution's server, which sees the tree as its users do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PathQuestion {
@@ -89,25 +97,28 @@ pub struct PathQuestion {
     pub path: PathBuf,
 }
 
-/// The answer to a [`PathQuestion`]. What does not exist is kept at the end of the path as it was asked.
+/// The answer to a [`PathQuestion`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathAnswer {
+    /// Below it the distribution has the folders of the host (`host`) and the one that all distributions share (`wsl`):
+    /// `automount.root` of its `wsl.conf`.
+    pub automount: PathBuf,
+    /// Where the path leads.
+    pub place: PathPlace,
+}
+
+/// Where a path of a distribution leads. It is what the distribution says, and no more: whoever uses it looks whether the
+/// file is the one that is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "on", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum PathAnswer {
-    /// On the distribution's own root file system.
-    Root {
-        /// The path without links, absolute in that file system.
-        path: PathBuf,
-    },
-    /// In a folder of the host.
-    Host {
-        /// The path on the host.
-        path: PathBuf,
-    },
-    /// In the folder that all distributions share (`/mnt/wsl`).
-    Shared {
-        /// The path below that folder; empty for the folder itself.
-        path: PathBuf,
-    },
+pub enum PathPlace {
+    /// On the distribution's own root file system, with the path in that.
+    Root(FoundPath),
+    /// In a folder of the host, with the path on the host.
+    Host(FoundPath),
+    /// In the folder that all distributions share (`/mnt/wsl`), with the path as if that were `/`.
+    Shared(FoundPath),
     /// The socket that this distribution's docker uses.
     Socket,
     /// The kernel's own, the same everywhere: `/proc`, `/sys`, `/dev`.
@@ -127,6 +138,20 @@ pub enum PathAnswer {
         /// Why.
         message: String,
     },
+}
+
+/// A file or folder as the distribution sees it, and what was asked for below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundPath {
+    /// What exists: absolute, without links.
+    pub path: PathBuf,
+    /// What does not exist below it, as it was asked; empty: all does.
+    pub missing: PathBuf,
+    /// The device of `path`, as `st_dev` has it (stat(2)).
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
 }
 
 /// Whether `docker` is to work in a distribution, and if not, why.

@@ -10,7 +10,8 @@ mod inherited;
 mod record;
 
 pub use attributes::{
-    is_single_threaded, reset_signals, set_child_subreaper, set_death_signal, set_name, set_session,
+    end_after, is_single_threaded, reset_signals, set_child_subreaper, set_death_signal, set_name,
+    set_session,
 };
 pub use clone::{Forked, clone_into, clone_into_cgroup, fork_plain};
 pub use command::in_new_session;

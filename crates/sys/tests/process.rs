@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("descriptors_are_closed_but_the_kept", descriptors_are_closed_but_the_kept),
         ("signals_are_reset", signals_are_reset),
         ("death_signal_follows_the_parent", death_signal_follows_the_parent),
+        ("a_process_ends_after_its_time", a_process_ends_after_its_time),
         ("orphans_come_to_the_subreaper", orphans_come_to_the_subreaper),
         ("hostname_and_name", hostname_and_name),
         ("loopback_comes_up", loopback_comes_up),
@@ -230,6 +231,20 @@ fn death_signal_follows_the_parent() {
     drop(write);
     // The grandchild holds the other end until it is killed.
     assert!(sampan_sys::poll::wait_for(&read, Some(Duration::from_secs(10))).expect("poll"));
+}
+
+fn a_process_ends_after_its_time() {
+    in_child(Namespaces::NONE, || {
+        let Forked::Parent { pidfd, .. } = process::fork_plain().expect("fork") else {
+            process::reset_signals();
+            process::end_after(1);
+            rustix::event::pause();
+            process::exit_now(0);
+        };
+        assert!(process::wait_exit(&pidfd, Some(Duration::from_mins(1))).expect("wait"));
+        let ended: Vec<ExitKind> = process::reap().into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!(ended, [ExitKind::Signaled(Signal::ALARM.as_raw())]);
+    });
 }
 
 fn orphans_come_to_the_subreaper() {

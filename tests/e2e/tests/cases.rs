@@ -15,6 +15,7 @@ mod hardening;
 mod host_paths;
 mod hostile_tars;
 mod install;
+mod integration_paths;
 mod interrupted;
 mod life;
 mod lifecycle;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Case> {
         containers::cases(),
         docker_inside::cases(),
         host_paths::cases(),
+        integration_paths::cases(),
         socket::cases(),
         network::cases(),
         machines::cases(),

@@ -1,16 +1,17 @@
 //! The host as an asker.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sampan_model::integration;
 use sampan_model::views::{self, VIEWS};
 use sampan_relay::proxy::{Asker, Denied, StatusCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::tree::{self, Place};
 use crate::engine;
+use crate::tree::{self, Place};
 
 /// How long the host's file systems may take to say where a path leads.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where clients look for the Docker socket.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/docker.sock"];
 
-/// What is the same to everybody on this kernel, or the engine's own by what dockerd itself says of it.
-const ENGINES_OWN: [&str; 5] = ["/proc", "/sys", "/dev", "/lib/modules", "/var/lib/docker"];
+/// The engine's own by what dockerd itself says of it.
+const ENGINES_OWN: [&str; 2] = ["/lib/modules", "/var/lib/docker"];
 
 /// Sees the folders that the host shares, at their own paths.
 pub(super) struct Host;
@@ -27,34 +28,54 @@ pub(super) struct Host;
 impl Asker for Host {
     async fn translate(&self, path: &str) -> Result<String, Denied> {
         let asked = tree::clean(Path::new(path));
-        if DOCKER_SOCKETS.iter().any(|socket| asked == Path::new(socket)) {
+        if is_docker_socket(&asked) {
             return Ok(engine::DOCKER_SOCKET.to_owned());
         }
-        if ENGINES_OWN.iter().any(|own| asked.starts_with(own)) {
+        if integration::KERNEL.iter().chain(&ENGINES_OWN).any(|own| asked.starts_with(own)) {
             return Ok(asked.to_string_lossy().into_owned());
         }
-        let found = spawn_blocking(move || tree::find(&Path::new(VIEWS).join(views::HOST), &asked));
-        let found = match timeout(PATIENCE, found).await {
-            Ok(found) => found.unwrap_or_else(|_| Err(io::Error::other("the search broke off"))),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        };
-        match found {
-            Ok(Place { path: real, on_root: false }) => match real.to_str() {
-                Some(real) => Ok(views::seen(views::HOST, real)),
-                None => {
-                    Err(denied(StatusCode::BAD_REQUEST, format!("{path} leads to a name that is not UTF-8")))
-                }
-            },
-            // Above all shared folders, or beside them.
-            Ok(Place { on_root: true, .. }) => Err(not_shared(path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_shared(path)),
-            Err(error) => Err(denied(StatusCode::BAD_REQUEST, format!("cannot look for {path}: {error}"))),
-        }
+        let place = shared(Path::new(VIEWS).join(views::HOST), asked, path).await?;
+        Ok(views::seen(views::HOST, text(&place.whole(), path)?))
     }
 
     fn reveal(&self, path: &str) -> Option<String> {
         views::shown(views::HOST, path).map(str::to_owned)
     }
+}
+
+/// Whether clients mean the Docker socket by `path`, a [`tree::clean`] one.
+pub(super) fn is_docker_socket(path: &Path) -> bool {
+    DOCKER_SOCKETS.iter().any(|socket| path == Path::new(socket))
+}
+
+/// Where `asked`, a [`tree::clean`] path of the host, is in a folder that it shares, by the host's `view`. In words it is
+/// `named`.
+pub(super) async fn shared(view: PathBuf, asked: PathBuf, named: &str) -> Result<Place, Denied> {
+    match search(view, asked).await {
+        Ok(place) if !place.on_root => Ok(place),
+        // Above all shared folders, or beside them.
+        Ok(_) => Err(not_shared(named)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_shared(named)),
+        Err(error) => Err(not_found(named, &error)),
+    }
+}
+
+/// [`tree::find`], for as long as file systems may take.
+pub(super) async fn search(root: PathBuf, path: PathBuf) -> io::Result<Place> {
+    match timeout(PATIENCE, spawn_blocking(move || tree::find(&root, &path))).await {
+        Ok(found) => found.unwrap_or_else(|_| Err(io::Error::other("the search broke off"))),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// A path that can be written into a request.
+pub(super) fn text<'a>(path: &'a Path, named: &str) -> Result<&'a str, Denied> {
+    let refused = || denied(StatusCode::BAD_REQUEST, format!("{named} leads to a name that is not UTF-8"));
+    path.to_str().ok_or_else(refused)
+}
+
+pub(super) fn not_found(named: &str, why: &dyn std::fmt::Display) -> Denied {
+    denied(StatusCode::BAD_REQUEST, format!("cannot look for {named}: {why}"))
 }
 
 fn not_shared(path: &str) -> Denied {
@@ -66,7 +87,7 @@ fn not_shared(path: &str) -> Denied {
     denied(StatusCode::FORBIDDEN, message)
 }
 
-fn denied(status: StatusCode, message: String) -> Denied {
+pub(super) fn denied(status: StatusCode, message: String) -> Denied {
     Denied { status, message }
 }
 

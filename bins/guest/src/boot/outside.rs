@@ -44,6 +44,7 @@ pub(super) struct Outside {
     pub(super) server: OwnedFd,
     pub(super) cgroups: Place,
     pub(super) control: OwnedFd,
+    pub(super) paths: OwnedFd,
     pub(super) log: File,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
@@ -69,16 +70,28 @@ impl Outside {
             .collect();
         let dev = device::new_dev(&host_devices(HOST_DEVICES), spec.ids.map_or(0, |ids| ids.base))?;
         let (program, server) = (program::readable()?, program::unreadable()?);
-        let run = spec.control.parent().context("the control socket has a folder")?;
-        fs::create_dir_all(run).with_context(|| format!("cannot make {}", run.display()))?;
-        let control = bind_unix_listener(&spec.control, SocketKind::SeqPacket, 0o600, None)?;
-        traces.files.push(spec.control.clone());
+        let control = listener(&spec.control, traces)?;
+        let paths = listener(&spec.paths, traces)?;
         if let Some(hub) = &hub {
             // A sysfs shows the network namespace of the process that mounts it, and the child can't enter this one.
             namespace::enter(&hub.pidfd, Namespaces::NET)?;
         }
         let sys = mount::new_virtual("sysfs", &[], SYS)?;
-        Ok(Self { hub, shift, wsl, folders, dev, sys, program, server, cgroups, control, log, warnings })
+        Ok(Self {
+            hub,
+            shift,
+            wsl,
+            folders,
+            dev,
+            sys,
+            program,
+            server,
+            cgroups,
+            control,
+            paths,
+            log,
+            warnings,
+        })
     }
 
     /// The root, which is waited for: the disk of an image takes the longest of all. `input` tells when it is there.
@@ -104,6 +117,15 @@ impl Outside {
         }
         Ok(root)
     }
+}
+
+/// A socket for root of the host alone, bound and not yet listening.
+fn listener(path: &Path, traces: &mut Traces) -> anyhow::Result<OwnedFd> {
+    let folder = path.parent().with_context(|| format!("{} has no folder", path.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let socket = bind_unix_listener(path, SocketKind::SeqPacket, 0o600, None)?;
+    traces.files.push(path.to_owned());
+    Ok(socket)
 }
 
 /// The way into the hub's mounts and back.

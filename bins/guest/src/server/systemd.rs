@@ -20,6 +20,7 @@ use sampan_model::wsl::environment::PATH;
 use sampan_sys::process::{self, Forked, Signal};
 use sampan_sys::{mount, poll, signals};
 
+use super::paths::Paths;
 use super::{Ready, ServerSpec};
 use crate::session::Distribution;
 use crate::{child, tools, verb};
@@ -135,8 +136,13 @@ impl Systemd {
         Ok(Self { notify, watcher: watch()? })
     }
 
-    /// Waits until systemd has started; a warning if it takes too long.
-    pub(super) fn wait(&self, distribution: &Distribution, warnings: &mut Vec<String>) -> anyhow::Result<()> {
+    /// Waits until systemd has started; a warning if it takes too long. What services ask for meanwhile is answered.
+    pub(super) fn wait(
+        &self,
+        distribution: &Distribution,
+        paths: &mut Paths,
+        warnings: &mut Vec<String>,
+    ) -> anyhow::Result<()> {
         let configured = distribution.conf.boot.init_timeout.duration();
         if configured == Some(Duration::ZERO) {
             return Ok(());
@@ -145,10 +151,18 @@ impl Systemd {
         let deadline = limit.map(|limit| Instant::now() + limit);
         while deadline.is_none_or(|deadline| Instant::now() < deadline) {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if poll::wait_for(&self.notify, Some(left.unwrap_or(ASK).min(ASK)))? {
-                if self.hear().contains(&Word::Ready) {
-                    return Ok(());
-                }
+            for (pid, _) in process::reap() {
+                paths.ended(pid);
+            }
+            let fds: Vec<_> = std::iter::once(self.notify.as_fd()).chain(paths.descriptor()).collect();
+            let readable = poll::wait_readable(&fds, Some(left.unwrap_or(ASK).min(ASK)))?;
+            if readable[0] && self.hear().contains(&Word::Ready) {
+                return Ok(());
+            }
+            if readable[1..].contains(&true) {
+                paths.serve(distribution);
+            }
+            if readable.contains(&true) {
                 continue;
             }
             // Old ones do not say it, and answer only once they have come so far.

@@ -61,7 +61,7 @@ impl Default for Plan {
 
 impl Plan {
     /// The verb of its init, and the variable with all that this is told.
-    fn word(&self, ready_fd: i32, control_fd: i32) -> (&'static str, String) {
+    fn word(&self, ready_fd: i32, control_fd: i32, paths_fd: i32) -> (&'static str, String) {
         let guid = "01234567-89ab-4def-8123-456789abcdef";
         if self.engine {
             let sockets = json!([{ "name": "control", "fd": control_fd }]);
@@ -75,6 +75,7 @@ impl Plan {
             "version": self.version,
             "ready_fd": ready_fd,
             "control_fd": control_fd,
+            "paths_fd": paths_fd,
             "conf": self.conf,
             "warnings": ["from the boot"],
             "folders": self.folders,
@@ -104,6 +105,8 @@ impl Distro {
         let folder = TempDir::new().expect("temp folder");
         let control = bind_unix_listener(&folder.path().join("control"), SocketKind::SeqPacket, 0o600, None);
         let control = control.expect("control socket");
+        let paths = bind_unix_listener(&folder.path().join("paths"), SocketKind::SeqPacket, 0o600, None);
+        let paths = paths.expect("path socket");
         let log = File::create(folder.path().join("log")).expect("log");
         let program = env!("CARGO_BIN_EXE_sampan-guest");
         let program =
@@ -120,9 +123,10 @@ impl Distro {
                 let _ = wait.read(&mut [0]);
                 let root = folder.path().join("root");
                 build(&root, plan);
-                let (verb, variable) = plan.word(tell.as_raw_fd(), control.as_raw_fd());
+                let (verb, variable) = plan.word(tell.as_raw_fd(), control.as_raw_fd(), paths.as_raw_fd());
                 process::clear_cloexec(&tell).expect("inherit");
                 process::clear_cloexec(&control).expect("inherit");
+                process::clear_cloexec(&paths).expect("inherit");
                 process::drop_stdio_to_null().expect("null");
                 process::redirect(&log, Standard::Error).expect("log");
                 let error = process::exec_fd(&program, &["sampan-guest", verb], &[variable]);
@@ -135,7 +139,7 @@ impl Distro {
                 pidfd
             }
         };
-        drop((tell, control, log, program, wait, go));
+        drop((tell, control, paths, log, program, wait, go));
         let mut said = String::new();
         ready.read_to_string(&mut said).expect("ready");
         let mut distro = Self { folder, pidfd, cgroup, ready: Value::Null };
@@ -154,6 +158,11 @@ impl Distro {
 
     pub(crate) fn connect(&self) -> OwnedFd {
         socket::connect_seqpacket(&self.folder.path().join("control")).expect("connect")
+    }
+
+    /// A connection to its path socket.
+    pub(crate) fn connect_to_paths(&self) -> OwnedFd {
+        socket::connect_seqpacket(&self.folder.path().join("paths")).expect("connect")
     }
 
     pub(crate) fn ask(&self, request: &ControlRequest) -> ControlReply {

@@ -10,6 +10,7 @@ use sampan_backend::settings;
 use sampan_model::api::Event;
 use sampan_model::config::value::Milliseconds;
 use sampan_model::guest::{BootRoot, BootSpec, DistroCgroup};
+use sampan_model::integration;
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
 use sampan_model::wsl::error::{Code, Context, Failure};
@@ -190,6 +191,7 @@ impl Distros {
             ids: None,
             cgroup: self.make_cgroups(entry)?,
             control: control_socket(instance, &guid),
+            paths: instance.integration().join(integration::path_socket(&guid)),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             resolv_conf: resolver::resolv_conf(),
             hosts: hosts(Path::new("/etc/hosts"), tell),

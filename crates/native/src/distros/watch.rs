@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sampan_backend::Error;
 use sampan_model::distro::{Guid, is_internal};
+use sampan_model::integration;
 use sampan_model::registry::Entry;
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_sys::{SysError, loopdev, process};
@@ -48,6 +49,7 @@ impl Native {
             }
         }
         cgroup::Host::detect()?.remove(&self.instance.cgroup(), Some(&folder))?;
+        let _ = fs::remove_file(self.instance.integration().join(integration::path_socket(guid)));
         let _ = fs::remove_dir_all(self.instance.distro_run(guid));
         Ok(())
     }

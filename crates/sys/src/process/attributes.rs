@@ -23,6 +23,13 @@ pub fn set_death_signal(signal: Signal) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(signal)).on("set the death signal of", THIS)
 }
 
+/// This process is ended by SIGALRM after `seconds`, also while it waits for a file system that does not answer, if that can
+/// be interrupted at all. For a process that does one thing and leaves that signal as it is.
+pub fn end_after(seconds: u32) {
+    // SAFETY: the call takes a number and touches no memory; the alarm that it may replace is not asked for.
+    unsafe { libc::alarm(seconds) };
+}
+
 /// Orphans among the descendants become children of this process instead of PID 1.
 pub fn set_child_subreaper() -> Result<()> {
     // SAFETY: this prctl takes one integer and touches no memory.

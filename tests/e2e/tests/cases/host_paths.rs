@@ -79,8 +79,10 @@ fn sources() {
 
     // What is shown is what was said.
     let bind = format!("{}:/p:ro", path(&folder.join("project")));
-    let id = instance
-        .container(&["--name", "shown", "-v", &bind, "--mount", &mount.replace("/p", "/m")], "sleep 3600");
+    let id = instance.container(
+        &["--name", "shown", "-v", &bind, "--mount", &mount.replace("target=/p", "target=/m")],
+        "sleep 3600",
+    );
     assert_eq!(instance.inspect(&id, "{{index .HostConfig.Binds 0}}"), bind);
     for (what, said) in [
         ("container", instance.docker(&["inspect", "shown"]).ok()),
