@@ -281,6 +281,11 @@ impl Tree {
                 }
                 mount
             }
+            ConfinedRoot::Layer { image } => {
+                anyhow::ensure!(!spec.writable, "{} is in use: it can only be read", image.display());
+                // Of a file system that is mounted to be written to, the kernel gives no other mount than such a one.
+                attach::open_image(image, false, false)?
+            }
             ConfinedRoot::Folder { path } => copy(path, false)?,
         };
         let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV

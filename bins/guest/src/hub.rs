@@ -3,10 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sampan_model::guest::{Answer, HubRecord, HubSpec, SharedFolder};
+use sampan_model::guest::{Answer, HubRecord, HubSpec, ProcessId, SharedFolder};
 use sampan_model::views;
 use sampan_sys::mount::{self, MountFlags, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
@@ -67,6 +68,7 @@ fn build(spec: &HubSpec) -> anyhow::Result<Vec<String>> {
     process::set_name(&spec.name)?;
     // While there is a /dev/null to be had: the hub's own root has none.
     process::drop_stdio_to_null()?;
+    let living = spec.views_of.as_ref().map(living_views).transpose()?.flatten();
     match &spec.netns_of {
         None => {
             namespace::unshare(Namespaces::MOUNT | Namespaces::NET)?;
@@ -91,13 +93,34 @@ fn build(spec: &HubSpec) -> anyhow::Result<Vec<String>> {
     // the targets of moves need that.
     for folder in [VIEWS, WSL] {
         let path = spec.workdir.join(folder);
+        if folder == VIEWS
+            && let Some(views) = &living
+        {
+            mount::attach(views, &path)?;
+            mount::remount_bind_rw(&path)?;
+            continue;
+        }
         mount::mount_fs("tmpfs", "tmpfs", &path, MountFlags::NOSUID | MountFlags::NODEV, "mode=0755")?;
         mount::set_propagation(&path, Propagation::Shared, false)?;
     }
-    let warnings = show_host(&spec.workdir.join(VIEWS).join(views::HOST), &spec.folders)?;
+    let warnings = match living {
+        Some(_) => Vec::new(),
+        None => show_host(&spec.workdir.join(VIEWS).join(views::HOST), &spec.folders)?,
+    };
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;
     Ok(warnings)
+}
+
+/// A copy of the views that an engine sees which outlived its hub. It is a peer: what is mounted in it arrives in that
+/// engine, whose views are nobody's slaves any more. None: the engine is gone.
+fn living_views(engine: &ProcessId) -> anyhow::Result<Option<OwnedFd>> {
+    let Some(engine) = verb::open_process(engine)? else { return Ok(None) };
+    let home = File::open("/proc/self/ns/mnt").context("cannot open the own mount namespace")?;
+    namespace::enter(&engine, Namespaces::MOUNT)?;
+    let views = mount::open_tree(Path::new(views::VIEWS), true);
+    namespace::enter(&home, Namespaces::MOUNT)?;
+    Ok(Some(views?))
 }
 
 /// Mounts the host's folders at their own paths below `view`. One that can't be mounted is a warning: containers that use

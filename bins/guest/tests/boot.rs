@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("a_folder_is_a_distribution", a_folder_is_a_distribution),
         ("a_folder_that_cannot_be_shared_is_a_warning", a_folder_that_cannot_be_shared_is_a_warning),
         ("an_image_is_a_distribution", an_image_is_a_distribution),
+        ("a_layer_is_the_file_system_of_the_start", a_layer_is_the_file_system_of_the_start),
         ("root_inside_is_not_root_of_the_host", root_inside_is_not_root_of_the_host),
         ("what_distributions_need_works", what_distributions_need_works),
         ("without_a_user_namespace_devices_stay_closed", without_a_user_namespace_devices_stay_closed),
@@ -179,6 +180,28 @@ fn an_image_is_a_distribution() {
     assert!(machine.hub_has("/views/two"));
     assert_eq!(started(&machine, &spec), [""; 0]);
     run(&spec, "is_there", &["/made"]);
+}
+
+fn a_layer_is_the_file_system_of_the_start() {
+    let mut machine = Machine::new();
+    machine.start_hub();
+    let root = machine.image_root("two", false);
+    machine.attach(&root);
+    let layers = || {
+        let mounts = mountinfo(Some(machine.hub_pid())).expect("mounts").into_iter();
+        let layers = mounts.filter(|mount| mount.mount_point == Path::new("/views/two"));
+        layers.map(|mount| (mount.minor, mount.super_options)).collect::<Vec<_>>()
+    };
+    let [(device, options)] = &layers()[..] else { panic!("{:?}", layers()) };
+    assert!(options.contains("discard") && options.contains("errors=remount-ro"), "{options}");
+    let spec = machine.spec("two", root.clone());
+    assert_eq!(started(&machine, &spec), [""; 0]);
+    run(&spec, "make", &["/made"]);
+    let inside = mounts_inside(&machine, &spec);
+    let at_root = inside.iter().find(|mount| mount.mount_point == Path::new("/")).expect("root");
+    assert_eq!(at_root.minor, *device);
+    machine.stop(&spec);
+    assert_eq!(layers(), [(*device, options.clone())], "it is there as it was");
 }
 
 fn root_inside_is_not_root_of_the_host() {

@@ -38,6 +38,10 @@ pub struct HubSpec {
     /// lives on in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns_of: Option<ProcessId>,
+    /// Take the views over that this process sees instead of making new ones: the hub that made them died, and the engine
+    /// lives on with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views_of: Option<ProcessId>,
 }
 
 /// The record of a hub.
@@ -174,7 +178,7 @@ pub struct AttachSpec {
     pub read_only: bool,
 }
 
-/// Input of `sampan-guest detach`: unmount in the hub what [`AttachSpec`] mounted.
+/// Input of `sampan-guest detach`: unmount in the hub what is mounted there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DetachSpec {
@@ -438,6 +442,11 @@ pub struct ConfinedTree {
 pub enum ConfinedRoot {
     /// In an ext4 image.
     Image {
+        /// The image file.
+        image: PathBuf,
+    },
+    /// In an ext4 image that is mounted elsewhere, where others may write to it; here it is only read.
+    Layer {
         /// The image file.
         image: PathBuf,
     },

@@ -41,6 +41,9 @@ const CHECKPOINT: u64 = 128;
 const COMPLAINTS: usize = 5;
 const LINE: usize = 200;
 
+/// Exit status of tar when files changed while it read them, and all else went well (GNU tar manual, "Exit status").
+const CHANGED: i32 = 1;
+
 /// What tar says without meaning that anything is wrong, or beside what is wrong.
 const CHATTER: [&str; 5] = [
     "Removing leading",
@@ -216,7 +219,15 @@ pub(crate) fn pack(
         let number = line.rsplit_once(" checkpoint ").and_then(|(_, number)| number.parse::<u64>().ok());
         number.map(|number| told(RECORD.saturating_mul(number))).is_some()
     };
-    Ok(run(tool, &tar, written)?)
+    Ok(or_changed(run(tool, &tar, written))?)
+}
+
+/// Of a tree that is in use, what is there is written as it was found; what changed meanwhile is a complaint.
+fn or_changed(packed: Result<Vec<String>, ToolError>) -> Result<Vec<String>, ToolError> {
+    match packed {
+        Err(ToolError::Failed { status, stderr, .. }) if status.code() == Some(CHANGED) => Ok(stderr),
+        packed => packed,
+    }
 }
 
 /// Runs tar; what it complains of, whether it failed or not. `is_progress` takes the lines that are no complaint.
@@ -317,6 +328,17 @@ mod tests {
 
     fn plain(file: File) -> Archive {
         Archive { file, head: Vec::new(), filter: Filter::None, empty: false, range: None, without: &[] }
+    }
+
+    #[test]
+    fn files_that_change_while_they_are_packed_are_complaints_and_no_failure() {
+        let tool = |status: u8| {
+            let script = format!("echo 'tar: ./log: file changed as we read it' >&2; exit {status}");
+            Tool::new("sh", Duration::from_mins(1)).unwrap().args(["-c", &script])
+        };
+        let packed = |status| or_changed(run(tool(status), Path::new("/x/tar"), |_| false));
+        assert_eq!(packed(1).unwrap(), ["tar: ./log: file changed as we read it"]);
+        assert!(matches!(packed(2), Err(ToolError::Failed { .. })));
     }
 
     #[test]

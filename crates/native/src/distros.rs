@@ -12,6 +12,7 @@ mod guard;
 mod ids;
 mod import;
 mod install;
+pub(crate) mod layers;
 pub(crate) mod limits;
 mod mount;
 mod probe;
@@ -85,6 +86,8 @@ impl Distros {
         let disks = self.native.recover_disks().into_iter();
         failures.extend(disks.map(|message| Failure::new(Code::Fail).with_message(message)));
         self.clear_workshop();
+        // What an operation that was cut off has taken from the engine.
+        self.native.layers.align_aside();
         failures
     }
 
@@ -102,13 +105,25 @@ impl Distros {
         let cancel = if can_be_called_off(&request) { Cancel::by(client) } else { Ok(Cancel::default()) };
         // Without one it is finished in any case.
         let asker = Asker { tell, cancel: &cancel.unwrap_or_default() };
-        self.try_answer(request, fds, client, asker).unwrap_or_else(|failure| {
+        let order = changes_layers(&request);
+        let answer = self.try_answer(request, fds, client, asker).unwrap_or_else(|failure| {
             // What could not be done any more is no failure of its own.
             let called_off = |_| Failure::new(Code::Abort);
             let failure = asker.cancel.check().map_or_else(called_off, |()| failure);
             let failure = if served { failure.in_context(Context::Service) } else { failure };
             Answer::Last(Reply::Failed { failure })
-        })
+        });
+        match (order, &answer) {
+            (true, _) => {
+                for message in self.native.layers.align() {
+                    tell(Reply::Warning { message });
+                }
+            }
+            // A start that failed has taken its disk off; what is wrong with it is the answer.
+            (false, Answer::Last(Reply::Failed { .. })) => self.native.layers.align_aside(),
+            _ => {}
+        }
+        answer
     }
 
     fn try_answer(
@@ -197,6 +212,30 @@ impl Distros {
 
     fn engine_runs(&self) -> Result<bool, Failure> {
         self.native.is_running(ENGINE).map_err(failure)
+    }
+}
+
+/// Whether the engine sees other disks after a request: whose is the default one, what is there, or what was in the way.
+fn changes_layers(request: &Request) -> bool {
+    match request {
+        Request::Session { .. }
+        | Request::List
+        | Request::Status
+        | Request::SetDefaultVersion { .. }
+        | Request::Terminate { .. }
+        | Request::SetPrivileged { .. }
+        | Request::Shutdown { .. }
+        | Request::Online
+        | Request::Mount(_)
+        | Request::Unmount { .. } => false,
+        Request::SetDefault { .. }
+        | Request::SetVersion { .. }
+        | Request::Unregister { .. }
+        | Request::Import { .. }
+        | Request::ImportInPlace { .. }
+        | Request::Export { .. }
+        | Request::Manage { .. }
+        | Request::Install(_) => true,
     }
 }
 

@@ -10,6 +10,7 @@ use sampan_model::distro::Guid;
 use sampan_model::guest::{Answer, AttachSpec, DetachSpec, HubRecord, HubSpec, ProcessId, SharedFolder};
 use sampan_model::instance::Instance;
 use sampan_model::settings::Settings;
+use sampan_model::views::VIEWS;
 use sampan_sys::{SysError, loopdev};
 
 use crate::process;
@@ -88,13 +89,15 @@ impl Hub {
         Ok(alive.then_some(Self { process: record.process }))
     }
 
-    /// Starts the hub; beside it, warnings. `netns_of`: a process of a distribution that outlived the last hub.
+    /// Starts the hub; beside it, warnings. `netns_of`: a process of a distribution that outlived the last hub; `views_of`:
+    /// of the engine's, if that did.
     pub(crate) fn start(
         instance: &Instance,
         guest: &Guest,
         cgroup: PathBuf,
         folders: Vec<SharedFolder>,
         netns_of: Option<ProcessId>,
+        views_of: Option<ProcessId>,
     ) -> Result<(Self, Vec<String>), HubError> {
         let workdir = instance.run().join("hub");
         make_folder(&workdir)?;
@@ -105,6 +108,7 @@ impl Hub {
             cgroup,
             folders,
             netns_of,
+            views_of,
         };
         let log = open_log(&instance.log("hub"))?;
         let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
@@ -141,7 +145,21 @@ impl Hub {
 
     /// Where a user's distribution is attached.
     pub(crate) fn view(guid: &Guid) -> PathBuf {
-        Path::new("/views").join(guid.to_string())
+        Path::new(VIEWS).join(guid.to_string())
+    }
+
+    /// The users' distributions whose disks are mounted in it.
+    pub(crate) fn views(&self) -> Result<Vec<Guid>, HubError> {
+        let table = sampan_sys::mount::mountinfo(Some(self.process.pid)).map_err(HubError::Look)?;
+        let guid = |place: &Path| place.strip_prefix(VIEWS).ok()?.to_str()?.parse().ok();
+        Ok(table.iter().filter_map(|mounted| guid(&mounted.mount_point)).collect())
+    }
+
+    /// Writes back what was written to the disk of a user's distribution that is mounted.
+    pub(crate) fn write_view_back(&self, guid: &Guid) -> std::io::Result<()> {
+        // Closed before anybody can want to unmount it: the caller has the distribution's turn.
+        let place = format!("/proc/{}/root{}", self.process.pid, Self::view(guid).display());
+        Ok(rustix::fs::syncfs(File::open(place)?)?)
     }
 
     /// Mounts an image. `cached`: read it through the host's page cache.

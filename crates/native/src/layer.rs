@@ -44,6 +44,17 @@ pub(crate) struct Refusal {
     pub(crate) busy: bool,
 }
 
+impl From<LayerError> for Refusal {
+    fn from(error: LayerError) -> Self {
+        let busy = match &error {
+            LayerError::Loop(LoopError::ImageInUse { .. }) => true,
+            LayerError::Loop(LoopError::Sys(error)) | LayerError::Sys(error) => error.errno() == Errno::BUSY,
+            _ => false,
+        };
+        Self { message: chain(&error), busy }
+    }
+}
+
 /// A layer that is being attached.
 #[derive(Debug)]
 pub(crate) struct Layer {
@@ -66,6 +77,14 @@ impl Layer {
             let _ = failed.send(Err(LayerError::Thread(error)));
         }
         Self { outcome, refusal: Arc::default() }
+    }
+
+    /// Waits until it is attached, no longer than `limit`.
+    pub(crate) fn wait(self, limit: Duration) -> Result<(), Refusal> {
+        match self.outcome.recv_timeout(limit).unwrap_or(Err(LayerError::Late)) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What tells the guest, at the end of its input, that the layer is there: nothing if it is not within `limit`. And where
@@ -94,14 +113,7 @@ impl News {
         match outcome {
             Ok(()) => ATTACHED.as_bytes(),
             Err(error) => {
-                let busy = match &error {
-                    LayerError::Loop(LoopError::ImageInUse { .. }) => true,
-                    LayerError::Loop(LoopError::Sys(error)) | LayerError::Sys(error) => {
-                        error.errno() == Errno::BUSY
-                    }
-                    _ => false,
-                };
-                let _ = self.layer.refusal.set(Refusal { message: chain(&error), busy });
+                let _ = self.layer.refusal.set(error.into());
                 b""
             }
         }

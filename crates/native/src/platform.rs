@@ -25,6 +25,7 @@ use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord, Phase};
 
 use crate::distro::{Running, control_socket, record};
+use crate::distros::layers::Layers;
 use crate::distros::turns::{Doing, Turns};
 use crate::hub::Hub;
 use crate::network::Network;
@@ -40,6 +41,8 @@ pub struct Native {
     pub(crate) store: Store,
     /// Whose turn it is with each distribution.
     pub(crate) turns: Turns,
+    /// The disks that the engine sees.
+    pub(crate) layers: Layers,
     /// Held while the hub or the network is brought up: two starts at once stand on the same ones.
     standing: Mutex<()>,
     /// Read-held by whoever starts a user's distribution, from before it looks for the hub until the distribution is
@@ -84,11 +87,13 @@ impl Native {
     /// As [`Native::new`] for looking only: makes nothing.
     pub fn unprepared(instance: Instance, guest: PathBuf) -> Self {
         let store = Store::new(instance.clone());
+        let (guest, turns) = (Guest::new(guest), Turns::default());
         Self {
+            layers: Layers::new(instance.clone(), guest.clone(), turns.clone()),
             instance,
-            guest: Guest::new(guest),
+            guest,
             store,
-            turns: Turns::default(),
+            turns,
             standing: Mutex::new(()),
             ground: RwLock::new(()),
             disks: Mutex::new(()),
@@ -119,6 +124,19 @@ impl Native {
             hub.detach(&self.guest, &image, guid)?;
         }
         Ok(hub.attach(&self.guest, &image, guid, cached)?)
+    }
+
+    /// Mounts the disks of a start in the hub; those that are no root, with their places.
+    fn attach_engine_disks(&self, hub: &Hub, boot: &Boot<'_>, root: &Guid) -> Result<Vec<Placement>, Error> {
+        let mut disks = Vec::new();
+        for (name, to) in boot.disks {
+            let guid = self.known(name)?.guid;
+            // Direct: what containers read and write is cached once, and counted to them.
+            self.attach(hub, name, &guid, false)?;
+            disks.push(Placement { from: Hub::place(&guid), to: PathBuf::from(to) });
+        }
+        self.attach(hub, boot.name, root, true)?;
+        Ok(disks)
     }
 
     /// Ends what is in the instance's cgroup although no record names it (of one distribution, or all of it). The
@@ -245,14 +263,16 @@ impl Platform for Native {
         let hub = self.living_hub()?;
         stage(sink, Stage::Disks);
         self.end_lost(Some(boot.name))?;
-        let mut disks = Vec::new();
-        for (name, to) in boot.disks {
-            let guid = self.known(name)?.guid;
-            // Direct: what containers read and write is cached once, and counted to them.
-            self.attach(&hub, name, &guid, false)?;
-            disks.push(Placement { from: Hub::place(&guid), to: PathBuf::from(to) });
-        }
-        self.attach(&hub, boot.name, &entry.guid, true)?;
+        let _coming = self.layers.expect_engine();
+        // Side by side: dockerd is to find what its containers use, and the engine's own disks take their time, too.
+        let disks = std::thread::scope(|scope| {
+            let layers = scope.spawn(|| self.layers.align());
+            let disks = self.attach_engine_disks(&hub, boot, &entry.guid);
+            for message in layers.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+                sink(Event::Warning { message });
+            }
+            disks
+        })?;
 
         stage(sink, Stage::Boot);
         let cgroup = cgroup::Host::detect()?.create(&self.instance.cgroup(), boot.name)?;

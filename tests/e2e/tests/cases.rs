@@ -15,6 +15,7 @@ mod hardening;
 mod host_paths;
 mod hostile_tars;
 mod install;
+mod integration_layers;
 mod integration_paths;
 mod interrupted;
 mod life;
@@ -73,6 +74,7 @@ pub(crate) fn all() -> Vec<Case> {
         sessions::cases(),
         life::cases(),
         install::cases(),
+        integration_layers::cases(),
         hardening::cases(),
         storage::cases(),
         bad_days::cases(),

@@ -69,6 +69,7 @@ impl Machine {
             cgroup: cgroup.join("cgroup.procs"),
             folders,
             netns_of: None,
+            views_of: None,
         };
         let Answer::Started { process, warnings } = self.ask("hub", &spec) else { panic!("no hub") };
         self.hub = Some(process);
@@ -205,7 +206,7 @@ impl Machine {
     }
 
     /// Attaches the disk of a root that has one; what the input goes on with then.
-    fn attach(&self, root: &BootRoot) -> &'static str {
+    pub(crate) fn attach(&self, root: &BootRoot) -> &'static str {
         let BootRoot::Image { hub, image, at, read_only } = root else { return "" };
         if !self.hub_has(&at.to_string_lossy()) {
             let (hub, image, at) = (hub.clone(), image.clone(), at.clone());

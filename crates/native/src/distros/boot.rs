@@ -10,6 +10,7 @@ use sampan_backend::settings;
 use sampan_model::api::Event;
 use sampan_model::config::value::Milliseconds;
 use sampan_model::guest::{BootRoot, BootSpec, DistroCgroup};
+use sampan_model::instance::Instance;
 use sampan_model::integration;
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
@@ -57,7 +58,7 @@ impl Distros {
         let file = HostConfig::read();
         file.warnings.iter().cloned().for_each(warn);
         let settings = settings::load(&native.instance.settings()).map_err(failure)?;
-        self.find_storage(entry)?;
+        find_storage(&native.instance, entry)?;
         if native.has_traces_of(&entry.guid).map_err(failure)? {
             native.clear_after(&entry.guid).map_err(failure)?;
         }
@@ -68,6 +69,7 @@ impl Distros {
         let limit = file.values.distribution_start_timeout.duration().unwrap_or(Duration::MAX);
         let reserved = self.reserve_ids(entry)?;
         let mut root = self.root(entry)?;
+        native.layers.free_for_repair(entry).map_err(failure)?.into_iter().for_each(warn);
         let checked = repair_known(entry, &mut root, tell)?;
         // Whoever looks after a service that was killed now sees that a start was under way.
         let run = native.instance.distro_run(&entry.guid);
@@ -139,25 +141,6 @@ impl Distros {
         self.ids.reserve(&entry.guid, running).map(Some).ok_or_else(all_taken)
     }
 
-    /// An error when the storage is not where the registry says.
-    fn find_storage(&self, entry: &Entry) -> Result<(), Failure> {
-        let folder = entry.folder(&self.native.instance);
-        let (path, there) = match entry.version {
-            2 => {
-                let image = disk::image_of(&self.native.instance, entry);
-                let there = fs::metadata(&image).is_ok_and(|meta| meta.is_file() && meta.len() > 0);
-                (image, there)
-            }
-            _ => (folder.join(TREE), folder.join(TREE).is_dir()),
-        };
-        if there {
-            return Ok(());
-        }
-        let hint = format!("put it back there, or give {0} up: `wsl --unregister {0}`", entry.name);
-        let path = path.display().to_string();
-        Err(Failure::disk_not_attached(&path, Code::PathNotFound).hint(hint))
-    }
-
     /// The root file system it has.
     fn root(&self, entry: &Entry) -> Result<BootRoot, Failure> {
         let instance = &self.native.instance;
@@ -223,7 +206,28 @@ impl Distros {
         }
         // What is still there is found by the next start, which tells of it.
         let _ = native.clear_after(&entry.guid);
+        // The disk may need repair; where the layer is to be, it comes back when the request has ended.
+        let _ = native.layers.take_off(entry);
     }
+}
+
+/// An error when the storage is not where the registry says.
+pub(super) fn find_storage(instance: &Instance, entry: &Entry) -> Result<(), Failure> {
+    let folder = entry.folder(instance);
+    let (path, there) = match entry.version {
+        2 => {
+            let image = disk::image_of(instance, entry);
+            let there = fs::metadata(&image).is_ok_and(|meta| meta.is_file() && meta.len() > 0);
+            (image, there)
+        }
+        _ => (folder.join(TREE), folder.join(TREE).is_dir()),
+    };
+    if there {
+        return Ok(());
+    }
+    let hint = format!("put it back there, or give {0} up: `wsl --unregister {0}`", entry.name);
+    let path = path.display().to_string();
+    Err(Failure::disk_not_attached(&path, Code::PathNotFound).hint(hint))
 }
 
 fn begin_layer(root: &BootRoot) -> Option<Layer> {
@@ -260,7 +264,7 @@ fn repair_known(entry: &Entry, root: &mut BootRoot, tell: Tell<'_>) -> Result<bo
 }
 
 /// An error when a program is at work on the disk.
-fn require_idle(image: &Path) -> Result<(), Failure> {
+pub(super) fn require_idle(image: &Path) -> Result<(), Failure> {
     if !fsck::is_worked_on(image) {
         return Ok(());
     }

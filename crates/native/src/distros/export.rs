@@ -14,6 +14,7 @@ use super::failure::failure;
 use super::progress::Progress;
 use super::storage::{Storage, cannot, reason};
 use super::turns::Doing;
+use super::watch::END;
 use super::{Asker, Distros, guard};
 use crate::archive::{self, ArchiveError, Filter};
 use crate::disk::copy::copy;
@@ -51,12 +52,17 @@ impl Distros {
         };
         let _turn = self.turns.take(entry.guid, Doing::Exporting)?;
         let entry = self.find_again(&entry)?;
-        self.ensure_stopped(&entry)?;
+        let mut storage = Storage::of(&self.native.instance, &entry);
+        if disk.is_none() && entry.version == 2 && self.ends_in_use(&entry, asker)? {
+            storage = storage.in_use();
+        } else {
+            self.ensure_stopped(&entry)?;
+        }
         let output = file.try_clone().map_err(|error| not_written(file_name, &error))?;
         let progress = Progress::new(asker, message::progress::EXPORTING);
         let written = match disk {
-            Some(format) => self.write_disk(&entry, format, output, file_name, &progress),
-            None => self.write_archive(&entry, filter(format), output, file_name, &progress),
+            Some(format) => self.write_disk(&storage, format, output, file_name, &progress),
+            None => self.write_archive(&entry, &storage, filter(format), output, file_name, &progress),
         };
         let kept = written.and_then(|()| match file.sync_all() {
             Err(error) if regular => Err(not_written(file_name, &error)),
@@ -68,15 +74,26 @@ impl Distros {
         })
     }
 
+    /// Ends a distribution whose files are read. Whether its disk is for containers then, which go on with it.
+    fn ends_in_use(&self, entry: &Entry, asker: Asker<'_>) -> Result<bool, Failure> {
+        self.stop(&entry.guid, END)?;
+        let writers = self.native.layers.told_of_writers(entry);
+        let in_use = writers.is_some() || self.native.layers.is_attached(&entry.guid);
+        if let Some(message) = writers {
+            asker.tell(Reply::Warning { message });
+        }
+        Ok(in_use)
+    }
+
     fn write_archive(
         &self,
         entry: &Entry,
+        storage: &Storage,
         filter: Filter,
         output: File,
         file_name: &str,
         progress: &Progress<'_>,
     ) -> Result<(), Failure> {
-        let storage = Storage::of(&self.native.instance, entry);
         let total = storage.used_bytes()?;
         let written = output.try_clone().map_err(|error| not_written(file_name, &error))?;
         let regular = length(&output).is_some();
@@ -97,13 +114,12 @@ impl Distros {
 
     fn write_disk(
         &self,
-        entry: &Entry,
+        storage: &Storage,
         format: DiskFormat,
         output: File,
         file_name: &str,
         progress: &Progress<'_>,
     ) -> Result<(), Failure> {
-        let storage = Storage::of(&self.native.instance, entry);
         // A damaged disk is not handed on as a good one.
         storage.used_bytes()?;
         let image = storage.path();

@@ -12,6 +12,8 @@ mod shown;
 mod stay;
 mod users;
 
+pub(super) use self::stay::ensure_not_attached;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

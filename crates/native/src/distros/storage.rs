@@ -12,8 +12,9 @@ use sampan_model::guest::ConfinedRoot;
 use sampan_model::instance::Instance;
 use sampan_model::registry::{Entry, Leftover, Registry};
 use sampan_model::wsl::error::{Code, Failure};
+use sampan_sys::Errno;
 use sampan_sys::loopdev::{self, LoopError};
-use sampan_sys::{Errno, mount};
+use sampan_sys::mount::{self, MountAttrFlags};
 
 use super::boot::TREE;
 use super::failure::failure;
@@ -33,17 +34,24 @@ pub(super) struct Storage {
     folder: PathBuf,
     version: u8,
     disk: String,
+    /// Whether its disk is mounted for others, too, who may write to it.
+    in_use: bool,
 }
 
 impl Storage {
     pub(super) fn of(instance: &Instance, entry: &Entry) -> Self {
         let disk = entry.disk.clone().unwrap_or_else(|| disk::IMAGE.to_owned());
-        Self { folder: entry.folder(instance), version: entry.version, disk }
+        Self { folder: entry.folder(instance), version: entry.version, disk, in_use: false }
     }
 
     /// The same for the other version.
     pub(super) fn with_version(&self, version: u8) -> Self {
         Self { version, ..self.clone() }
+    }
+
+    /// The same, to be read while others have its disk mounted.
+    pub(super) fn in_use(self) -> Self {
+        Self { in_use: true, ..self }
     }
 
     /// The same in another folder.
@@ -74,10 +82,10 @@ impl Storage {
 
     /// Its root file system, as tools see it.
     pub(super) fn root(&self) -> ConfinedRoot {
-        if self.version == 2 {
-            ConfinedRoot::Image { image: self.path() }
-        } else {
-            ConfinedRoot::Folder { path: self.folder.join(TREE) }
+        match self.version {
+            2 if self.in_use => ConfinedRoot::Layer { image: self.path() },
+            2 => ConfinedRoot::Image { image: self.path() },
+            _ => ConfinedRoot::Folder { path: self.folder.join(TREE) },
         }
     }
 
@@ -130,7 +138,12 @@ impl Storage {
         })?;
         // A disk that somebody made may ask for a panic of the kernel at its first error.
         let options = [("errors", Some("remount-ro"))];
-        mount::new_ext4(&device.path, &options, true).map_err(|error| match error.errno() {
+        // Of one that is mounted to be written to there is no other mount than such a one.
+        let tree = mount::new_ext4(&device.path, &options, !self.in_use).and_then(|tree| {
+            mount::set_tree_attributes(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+            Ok(tree)
+        });
+        tree.map_err(|error| match error.errno() {
             // What the kernel says of another file system, of a damaged one, and of one that is cut off.
             Errno::INVAL | Errno::UCLEAN | Errno::BADMSG | Errno::IO | Errno::FBIG => {
                 let why =
@@ -164,7 +177,7 @@ impl Storage {
 
     /// Waits until no tool holds it any more.
     pub(super) fn wait_free(&self) -> Result<(), Failure> {
-        if self.is_disk() { hub::wait_free(&self.path()).map_err(failure) } else { Ok(()) }
+        if self.is_disk() && !self.in_use { hub::wait_free(&self.path()).map_err(failure) } else { Ok(()) }
     }
 
     /// Removes it, and makes sure that this lasts; that it is not there is no failure.

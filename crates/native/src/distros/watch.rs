@@ -28,7 +28,7 @@ pub(super) const END: Duration = Duration::from_secs(10);
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 
 /// After this long what a start reads has been read.
-const SETTLED: Duration = Duration::from_secs(10);
+pub(super) const SETTLED: Duration = Duration::from_secs(10);
 
 impl Native {
     /// Ends a user's distribution, in order within `limit`, then by force, and clears up after it.
@@ -38,14 +38,19 @@ impl Native {
     }
 
     /// Removes what a user's distribution that has ended left: its mount in the hub, its cgroups, its run folder. A mount
-    /// that the engine uses stays: the next start finds it.
+    /// that the engine uses or is to see stays, with all written back: the next start finds it.
     pub(crate) fn clear_after(&self, guid: &Guid) -> Result<(), Error> {
         let folder = user_folder(guid);
         self.end_lost(Some(&folder))?;
         if let Some(hub) = self.hub()? {
-            match hub.detach_view(&self.guest, &self.image_of(guid), guid) {
-                Err(error) if error.is_in_use() => {}
-                detached => detached?,
+            if self.layers.stays(guid) {
+                // Not mounted, or on a disk that is gone: there is nothing to write back then.
+                let _ = hub.write_view_back(guid);
+            } else {
+                match hub.detach_view(&self.guest, &self.layers.image_of(guid), guid) {
+                    Err(error) if error.is_in_use() => {}
+                    detached => detached?,
+                }
             }
         }
         cgroup::Host::detect()?.remove(&self.instance.cgroup(), Some(&folder))?;
@@ -65,28 +70,28 @@ impl Native {
     fn attend(&self, running: &Running, pidfd: &OwnedFd) -> Result<(), SysError> {
         if !process::wait_exit(pidfd, Some(SETTLED))? {
             // Of version 1, or on a file system that can't: all stays as it is, which is only slower.
-            let _ = loopdev::bypass_cache(&self.image_of(running.guid()));
+            let _ = loopdev::bypass_cache(&self.layers.image_of(running.guid()));
             process::wait_exit(pidfd, None)?;
         }
         Ok(())
     }
-
-    fn image_of(&self, guid: &Guid) -> std::path::PathBuf {
-        let registry = self.store.current().ok();
-        let entry = registry.as_ref().and_then(|it| it.distributions.iter().find(|one| one.guid == *guid));
-        entry.map_or_else(|| disk::image(&self.instance, guid), |entry| disk::image_of(&self.instance, entry))
-    }
 }
 
 impl Distros {
-    /// Makes sure that a distribution does not run and that nothing holds its disk. The caller has its turn.
+    /// Makes sure that a distribution does not run and that nothing holds its disk; refused while containers use its files,
+    /// before anything has ended. The caller has its turn; the layer comes back when the request has ended.
     pub(super) fn ensure_stopped(&self, entry: &Entry) -> Result<(), Failure> {
+        if entry.version != 2 {
+            return self.stop(&entry.guid, END);
+        }
+        let layers = &self.native.layers;
+        layers.require_unused(entry)?;
         self.stop(&entry.guid, END)?;
-        if entry.version == 2 {
-            let image = disk::image_of(&self.native.instance, entry);
-            if image.exists() && !loopdev::wait_free(&image, DISK_LIMIT).unwrap_or(false) {
-                return Err(Failure::new(Code::DistroNotStopped));
-            }
+        layers.take_off(entry).map_err(failure)?;
+        let image = disk::image_of(&self.native.instance, entry);
+        if image.exists() && !loopdev::wait_free(&image, DISK_LIMIT).unwrap_or(false) {
+            layers.require_unused(entry)?;
+            return Err(Failure::new(Code::DistroNotStopped));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use sampan_backend::platform::{Boot, Sink};
 use sampan_backend::{Error, settings};
 use sampan_model::api::{ErrorCode, Event};
+use sampan_model::distro::ENGINE;
 use sampan_model::engine::Stage;
 use sampan_model::guest::ProcessId;
 use sampan_model::network::Subnet;
@@ -44,7 +45,9 @@ impl Native {
         }
         let cgroup = cgroups.create_for_hub(&self.instance.cgroup())?;
         let folders = shared_folders(&settings::load(&self.instance.settings())?);
-        let (hub, mut warnings) = Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor())?;
+        let engine = self.running(ENGINE).map(|engine| engine.process().clone());
+        let (hub, mut warnings) =
+            Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor(), engine)?;
         warnings.extend(self.restore_disks(&hub));
         for message in warnings {
             sink(Event::Warning { message });

@@ -34,7 +34,7 @@ impl Native {
             errors.extend(self.put_disks_away(extent == Extent::Everything));
             errors
         } else {
-            self.take_engine_down(deadline)
+            self.take_engine_down(&busy, deadline)
         };
         Down { errors, remaining }
     }
@@ -45,6 +45,7 @@ impl Native {
         for running in Running::all(&self.instance) {
             note(running.terminate(&self.instance, deadline).map_err(Error::from));
         }
+        self.layers.take_all_off(busy).into_iter().for_each(|error| note(Err(error)));
         if let Ok(Some(hub)) = self.hub() {
             for guid in self.engine_storages() {
                 let image = disk::image(&self.instance, &guid);
@@ -80,13 +81,14 @@ impl Native {
     }
 
     /// The engine's distribution and its disks; hub and network go on.
-    fn take_engine_down(&self, deadline: Duration) -> Vec<Error> {
+    fn take_engine_down(&self, busy: &[Guid], deadline: Duration) -> Vec<Error> {
         let mut errors = Vec::new();
         let mut note = |result: Result<(), Error>| errors.extend(result.err());
         for running in Running::all(&self.instance).iter().filter(|running| !running.is_user_s()) {
             note(running.terminate(&self.instance, deadline).map_err(Error::from));
         }
         note(self.end_lost(Some(ENGINE)));
+        self.layers.take_all_off(busy).into_iter().for_each(|error| note(Err(error)));
         if let Ok(Some(hub)) = self.hub() {
             for guid in self.engine_storages() {
                 let image = disk::image(&self.instance, &guid);

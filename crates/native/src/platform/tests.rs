@@ -107,3 +107,35 @@ fn version_1_has_no_disk() {
     let named = Platform::disks(&native).unwrap().into_iter().map(|disk| disk.distribution);
     assert_eq!(named.collect::<Vec<_>>(), [ENGINE, DATA, "two", "half"]);
 }
+
+#[test]
+fn a_layer_stays_with_the_switch_and_the_engine_and_not_when_its_disk_needs_repair() {
+    let base = tempfile::tempdir().unwrap();
+    let native = native(base.path());
+    let image = disk::image(&native.instance, &guid(3));
+    fs::create_dir_all(image.parent().unwrap()).unwrap();
+    let disk = fs::File::create(&image).unwrap();
+    disk.set_len(8 << 20).unwrap();
+    let stays = || [3, 4, 5].map(|byte| native.layers.stays(&guid(byte)));
+    assert_eq!(stays(), [false; 3], "there is no engine");
+    let coming = native.layers.expect_engine();
+    assert_eq!(stays(), [true, false, false], "the default one, and nothing of version 1 or half made");
+    drop(coming);
+    assert_eq!(stays(), [false; 3]);
+    pretend_to_run(&native, 1, ENGINE);
+    assert_eq!(stays(), [true, false, false]);
+
+    let settings = native.instance.settings();
+    let off = br#"{"schemaVersion":1,"enableIntegrationWithDefaultWslDistro":false}"#;
+    sampan_sys::fs::write_atomic(&settings, off, 0o600).unwrap();
+    assert_eq!(stays(), [false; 3], "the switch is off");
+    sampan_sys::fs::write_atomic(&settings, b"{", 0o600).unwrap();
+    assert_eq!(stays(), [true; 3], "what cannot be read takes nothing off");
+    fs::remove_file(&settings).unwrap();
+
+    // `s_magic` and `s_state` of ext4, with the flag for errors.
+    std::os::unix::fs::FileExt::write_all_at(&disk, &[0x53, 0xef, 2, 0], 1024 + 0x38).unwrap();
+    assert_eq!(stays(), [false; 3], "a start repairs it");
+    let native = Native::unprepared(native.instance.clone(), PathBuf::from("/no/such/guest"));
+    assert!(native.layers.align().is_empty(), "without a hub there is nothing to attach");
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sampan_backend::Error;
 use sampan_model::api::ErrorCode;
+use sampan_model::instance::Instance;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_sys::loopdev;
 
@@ -73,13 +74,19 @@ impl Native {
 
     /// An error when a distribution's own disk is attached by the user: it can't be its root as well.
     pub(crate) fn ensure_not_attached(&self, image: &Path) -> Result<(), Failure> {
-        let disks = self.disks();
-        let found = std::fs::metadata(image).ok().map(|found| Image::of(&found));
-        if disks.record.position(image, found).is_none() {
-            return Ok(());
-        }
-        Err(Failure::new(Code::UserVhdAlreadyAttached).in_context(Context::MountDisk))
+        // Nobody is just about to attach it.
+        let _disks = self.disks();
+        ensure_not_attached(&self.instance, image)
     }
+}
+
+/// An error when a distribution's own disk is attached by the user.
+pub(in crate::distros) fn ensure_not_attached(instance: &Instance, image: &Path) -> Result<(), Failure> {
+    let found = std::fs::metadata(image).ok().map(|found| Image::of(&found));
+    if Record::read(instance).position(image, found).is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::UserVhdAlreadyAttached).in_context(Context::MountDisk))
 }
 
 impl Disks<'_> {
