@@ -1,5 +1,6 @@
-//! `sampan-guest api`: the host's Docker socket, served from inside.
+//! `sampan-guest api`: the Docker sockets of the host and of distributions, served from inside.
 
+mod askers;
 mod distribution;
 mod host;
 
@@ -34,6 +35,8 @@ pub(crate) fn run(_args: &[String]) -> anyhow::Result<()> {
                 patience: PATIENCE,
                 state: Arc::new(engine_state),
             };
+            // Whatever becomes of them, the host's socket is served.
+            askers::start(upstream.clone());
             tokio::select! {
                 () = proxy::serve(listener, upstream, host::Host) => {}
                 _ = terminate.recv() => {}

@@ -9,6 +9,7 @@ mod cgroup;
 mod confinement;
 mod folders;
 mod ids;
+mod integration;
 mod names;
 mod outside;
 mod program;
@@ -156,6 +157,10 @@ fn become_server(
     let own_network = conf.sampan.private_network || privileged_network;
     root::complete(outside, &proc, spec, conf.sampan.private_network)?;
     let folders = folders::mount(outside, &conf, &mut warnings);
+    integration::mount(&outside.integration, &mut warnings);
+    if let Some(integration) = &spec.integration {
+        warnings.extend(crate::integration::link(integration.on));
+    }
     let hostname = names::set(spec, &conf, &mut warnings)?;
     confinement::hide_host_files(own_network)?;
     // As systemd has it: a mount made inside reaches what is started with a copy of the mounts.

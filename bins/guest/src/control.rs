@@ -9,7 +9,7 @@ use sampan_model::session::SessionSpec;
 use sampan_sys::socket::{self, Message};
 
 use crate::session::{Distribution, Session, Sessions};
-use crate::verb;
+use crate::{integration, verb};
 
 /// With this many clients connected, further ones wait until one of them is done: none that asks something is
 /// let go.
@@ -74,6 +74,7 @@ fn answer(
             *shutdown = Some(Duration::from_millis(deadline_ms));
             ControlReply::ShuttingDown
         }
+        Ok(ControlRequest::Integrate { on }) => ControlReply::Integrated { warnings: integration::link(on) },
         Ok(ControlRequest::Session { spec }) => {
             let first_run = spec.first_run;
             match session(*spec, message, client).and_then(|session| sessions.start(session, distribution)) {

@@ -21,6 +21,7 @@ mod hub;
 mod init;
 mod inside;
 mod integrate;
+mod integration;
 mod launch;
 mod pid1;
 mod server;

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "tests start programs and write plain files")]
 
+#[path = "boot/integration.rs"]
+mod integration;
 #[path = "boot/machine.rs"]
 mod machine;
 #[path = "boot/probe.rs"]
@@ -46,6 +48,15 @@ fn main() -> ExitCode {
         ("people_are_the_same_in_the_host_s_folders", people_are_the_same_in_the_host_s_folders),
         ("the_shared_folder_is_one", the_shared_folder_is_one),
         ("paths_lead_to_the_same_files_outside", paths_lead_to_the_same_files_outside),
+        (
+            "folders_are_seen_and_nothing_in_them_changes",
+            integration::folders_are_seen_and_nothing_in_them_changes,
+        ),
+        (
+            "the_link_follows_the_switch_and_spares_what_is_foreign",
+            integration::the_link_follows_the_switch_and_spares_what_is_foreign,
+        ),
+        ("without_its_folder_it_starts_all_the_same", integration::without_its_folder_it_starts_all_the_same),
         ("names_follow_wsl_conf", names_follow_wsl_conf),
         ("a_read_only_image_is_only_looked_at", a_read_only_image_is_only_looked_at),
         ("a_broken_wsl_conf_is_a_warning", a_broken_wsl_conf_is_a_warning),

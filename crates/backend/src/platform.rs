@@ -65,6 +65,10 @@ pub trait Platform: Send + Sync {
     /// The path of a socket that a service of a distribution serves.
     fn socket(&self, name: &str, socket: &str) -> Result<Option<PathBuf>, Error>;
 
+    /// Tells the user's distributions whether the engine is being started; if not, it runs or it does not. What could
+    /// not be done, one sentence each.
+    fn announce(&self, starting: bool) -> Vec<String>;
+
     /// Stops a distribution: in order within `deadline`, then by force.
     fn terminate(&self, name: &str, deadline: Duration) -> Result<(), Error>;
 

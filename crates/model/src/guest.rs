@@ -105,6 +105,9 @@ pub struct BootSpec {
     pub hosts: String,
     /// Folders of the host, at `<automount.root>/host/<name>` unless its `wsl.conf` says otherwise.
     pub folders: Vec<SharedFolder>,
+    /// What it sees of WSL integration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<IntegrationSpec>,
     /// It ends after this many milliseconds in which nothing happened in it; none: never.
     pub idle_timeout_ms: Option<u64>,
     /// Whether `wsl2.safeMode` of `.wslconfig` turns off what could keep it from starting.
@@ -149,6 +152,20 @@ pub struct DistroCgroup {
     pub unified: Option<PathBuf>,
     /// The inner cgroup in each of the other hierarchies.
     pub others: Vec<PathBuf>,
+}
+
+/// What a distribution sees of WSL integration ([`crate::integration`]), all of it read-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrationSpec {
+    /// Its own folder on the host, seen at [`crate::integration::PLACE`].
+    pub folder: PathBuf,
+    /// The folder of the Docker CLI on the host, seen at [`crate::docker_cli::PLACE`] if it is there.
+    pub cli: PathBuf,
+    /// The folder of the `docker` for distributions on the host, seen at [`crate::docker_cli::SHIM_PLACE`] if it is there.
+    pub bin: PathBuf,
+    /// Whether `docker` is to work there.
+    pub on: bool,
 }
 
 /// A folder of the host that distributions see.
@@ -506,6 +523,11 @@ pub enum ControlRequest {
         /// After this time what still runs is killed, in milliseconds.
         deadline_ms: u64,
     },
+    /// Have the Docker socket where clients look for it, or no longer.
+    Integrate {
+        /// Which of the two.
+        on: bool,
+    },
     /// Run a command. Descriptors: standard input, output, error, and the client's connection, on which the session
     /// itself answers from here on ([`crate::wsl::service::Reply`]).
     Session {
@@ -527,6 +549,11 @@ pub enum ControlReply {
     },
     /// The shutdown has begun; its end is the end of the process.
     ShuttingDown,
+    /// The answer to [`ControlRequest::Integrate`].
+    Integrated {
+        /// What the user should know.
+        warnings: Vec<String>,
+    },
     /// The session belongs to the distribution now.
     Accepted,
     /// Follows [`ControlReply::Accepted`] on the same connection once the first-run command of the session has succeeded;

@@ -162,6 +162,17 @@ impl Running {
         matches!(reply, Some(ControlReply::Hello { guid, .. }) if guid == self.0.guid)
     }
 
+    /// Has it put the Docker socket where clients look for it, or take it away; what the user should know.
+    pub(crate) fn integrate(&self, instance: &Instance, on: bool) -> Vec<String> {
+        let name = &self.0.name;
+        let reply = ask(instance, &self.0.guid, &ControlRequest::Integrate { on });
+        if let Some(ControlReply::Integrated { warnings }) = reply {
+            return warnings.into_iter().map(|warning| format!("{name}: {warning}")).collect();
+        }
+        let what = if on { "has its Docker socket" } else { "is without the Docker socket" };
+        vec![format!("{name} does not answer: it {what} after `wsl --terminate {name}`")]
+    }
+
     fn ask_to_end(&self, instance: &Instance, limit: Duration) -> bool {
         let deadline_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.answers(instance)

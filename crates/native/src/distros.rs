@@ -15,7 +15,7 @@ mod install;
 pub(crate) mod layers;
 pub(crate) mod limits;
 mod mount;
-mod probe;
+pub(crate) mod probe;
 mod progress;
 mod recover;
 mod relocate;
@@ -84,7 +84,8 @@ impl Distros {
         let mut failures = Vec::from_iter(self.adopt().map_err(failure).err());
         failures.append(&mut self.recover());
         let disks = self.native.recover_disks().into_iter();
-        failures.extend(disks.map(|message| Failure::new(Code::Fail).with_message(message)));
+        let askers = self.native.publish_askers();
+        failures.extend(disks.chain(askers).map(|message| Failure::new(Code::Fail).with_message(message)));
         self.clear_workshop();
         // What an operation that was cut off has taken from the engine.
         self.native.layers.align_aside();
@@ -105,7 +106,7 @@ impl Distros {
         let cancel = if can_be_called_off(&request) { Cancel::by(client) } else { Ok(Cancel::default()) };
         // Without one it is finished in any case.
         let asker = Asker { tell, cancel: &cancel.unwrap_or_default() };
-        let order = changes_layers(&request);
+        let concerns_docker = concerns_docker(&request);
         let answer = self.try_answer(request, fds, client, asker).unwrap_or_else(|failure| {
             // What could not be done any more is no failure of its own.
             let called_off = |_| Failure::new(Code::Abort);
@@ -113,9 +114,9 @@ impl Distros {
             let failure = if served { failure.in_context(Context::Service) } else { failure };
             Answer::Last(Reply::Failed { failure })
         });
-        match (order, &answer) {
+        match (concerns_docker, &answer) {
             (true, _) => {
-                for message in self.native.layers.align() {
+                for message in self.native.publish_askers().into_iter().chain(self.native.layers.align()) {
                     tell(Reply::Warning { message });
                 }
             }
@@ -215,8 +216,9 @@ impl Distros {
     }
 }
 
-/// Whether the engine sees other disks after a request: whose is the default one, what is there, or what was in the way.
-fn changes_layers(request: &Request) -> bool {
+/// Whether `docker` may be to work in other distributions after a request, or the engine is to see other disks: whose is the
+/// default one, what is there, or what was in the way.
+fn concerns_docker(request: &Request) -> bool {
     match request {
         Request::Session { .. }
         | Request::List

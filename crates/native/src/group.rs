@@ -8,7 +8,8 @@ pub fn gid_of(name: &str) -> Option<u32> {
     parse(&std::fs::read_to_string("/etc/group").ok()?, name)
 }
 
-fn parse(table: &str, name: &str) -> Option<u32> {
+/// The number of a group in the text of a file of group(5).
+pub(crate) fn parse(table: &str, name: &str) -> Option<u32> {
     table.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()

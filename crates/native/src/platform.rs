@@ -21,6 +21,7 @@ use sampan_model::distro::{DATA, DistroState, ENGINE, Guid};
 use sampan_model::engine::Stage;
 use sampan_model::guest::{LaunchSpec, Placement, SocketSpec};
 use sampan_model::instance::Instance;
+use sampan_model::integration::PLACE;
 use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord, Phase};
 
@@ -28,6 +29,7 @@ use crate::distro::{Running, control_socket, record};
 use crate::distros::layers::Layers;
 use crate::distros::turns::{Doing, Turns};
 use crate::hub::Hub;
+use crate::integration::{self, Integration};
 use crate::network::Network;
 use crate::store::Store;
 use crate::tools::guest::Guest;
@@ -50,6 +52,7 @@ pub struct Native {
     ground: RwLock<()>,
     /// Held while something is done with the disks that the user attached.
     pub(crate) disks: Mutex<()>,
+    pub(crate) integration: Integration,
 }
 
 impl Native {
@@ -70,6 +73,7 @@ impl Native {
             (instance.logs(), 0o750, gid),
             (instance.run().to_owned(), 0o755, None),
             (instance.run().join("distros"), 0o700, None),
+            (instance.integration(), integration::MODE, None),
         ] {
             make_folder(&path, mode, group).map_err(|source| {
                 let code = match source.kind() {
@@ -97,6 +101,7 @@ impl Native {
             standing: Mutex::new(()),
             ground: RwLock::new(()),
             disks: Mutex::new(()),
+            integration: Integration::default(),
         }
     }
 
@@ -300,7 +305,10 @@ impl Platform for Native {
             record: record(&self.instance, &entry.guid),
             root: Hub::place(&entry.guid),
             disks,
-            folders: vec![Placement { from: self.instance.logs(), to: PathBuf::from(boot.logs) }],
+            folders: vec![
+                Placement { from: self.instance.logs(), to: PathBuf::from(boot.logs) },
+                Placement { from: self.instance.integration(), to: PathBuf::from(PLACE) },
+            ],
             cgroup,
             resolv_conf: resolver::resolv_conf(),
             sockets,
@@ -318,6 +326,10 @@ impl Platform for Native {
     fn socket(&self, name: &str, socket: &str) -> Result<Option<PathBuf>, Error> {
         let path = |running: Running| self.instance.distro_run(running.guid()).join(format!("{socket}.sock"));
         Ok(self.running(name).map(path))
+    }
+
+    fn announce(&self, starting: bool) -> Vec<String> {
+        self.announce_engine(starting)
     }
 
     fn terminate(&self, name: &str, deadline: Duration) -> Result<(), Error> {

@@ -23,6 +23,13 @@ impl Watch {
     pub fn new(path: &Path) -> Result<Self> {
         let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
         let fd = rustix::fs::inotify::init(flags).on("watch", path)?;
+        let watch = Self { fd };
+        watch.add(path)?;
+        Ok(watch)
+    }
+
+    /// Watches one more.
+    pub fn add(&self, path: &Path) -> Result<()> {
         let events = WatchFlags::CREATE
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::MODIFY
@@ -32,8 +39,8 @@ impl Watch {
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO
             | WatchFlags::MOVE_SELF;
-        rustix::fs::inotify::add_watch(&fd, path, events).on("watch", path)?;
-        Ok(Self { fd })
+        rustix::fs::inotify::add_watch(&self.fd, path, events).on("watch", path)?;
+        Ok(())
     }
 
     /// Waits for a change since the watch was made or the last call; `false` when the time is over.

@@ -295,6 +295,12 @@ fn watch_sees_a_new_file() {
     writer.join().unwrap();
     let _ = watch.wait(Some(Duration::ZERO)).unwrap();
     assert!(!watch.wait(Some(Duration::ZERO)).unwrap(), "what was seen is not told again");
+
+    let other = tempdir().unwrap();
+    watch.add(other.path()).unwrap();
+    std::fs::write(other.path().join("new"), "x").unwrap();
+    assert!(watch.wait(Some(Duration::ZERO)).unwrap(), "one more is watched");
+    assert_eq!(watch.add(&other.path().join("none")).unwrap_err().errno(), Errno::NOENT);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod hostile_tars;
 mod install;
 mod integration_layers;
 mod integration_paths;
+mod integration_socket;
 mod interrupted;
 mod life;
 mod lifecycle;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Case> {
         docker_inside::cases(),
         host_paths::cases(),
         integration_paths::cases(),
+        integration_socket::cases(),
         socket::cases(),
         network::cases(),
         machines::cases(),

@@ -33,7 +33,8 @@ pub(super) fn mount(
     folders
 }
 
-fn place(tree: &OwnedFd, to: &Path, warnings: &mut Vec<String>) -> bool {
+/// Mounts a tree at a folder, which is made; whether it is there.
+pub(super) fn place(tree: &OwnedFd, to: &Path, warnings: &mut Vec<String>) -> bool {
     let placed = make_folder(to).and_then(|()| Ok(mount::attach(tree, to)?));
     if let Err(error) = &placed {
         warnings.push(format!("{} is missing: {}", to.display(), verb::chain(error)));

@@ -16,7 +16,7 @@ use sampan_sys::socket::{SocketKind, bind_unix_listener};
 use super::Traces;
 use super::cgroup::{self, Place};
 use super::ids::{Shift, Shifted};
-use super::program;
+use super::{integration, program};
 use crate::filesystems::{host_devices, host_folder};
 use crate::{hub, verb};
 
@@ -36,6 +36,8 @@ pub(super) struct Outside {
     /// What all version 2 distributions share.
     pub(super) wsl: Option<OwnedFd>,
     pub(super) folders: Vec<(SharedFolder, OwnedFd)>,
+    /// What is seen of WSL integration, and where.
+    pub(super) integration: Vec<(OwnedFd, &'static str)>,
     pub(super) dev: OwnedFd,
     pub(super) sys: OwnedFd,
     /// The program file of this process, mounted.
@@ -68,6 +70,8 @@ impl Outside {
             .iter()
             .filter_map(|folder| Some((folder.clone(), open_folder(folder, shift.as_ref(), &mut warnings)?)))
             .collect();
+        let integration = spec.integration.iter();
+        let integration = integration.flat_map(|spec| integration::open(spec, &mut warnings)).collect();
         let dev = device::new_dev(&host_devices(HOST_DEVICES), spec.ids.map_or(0, |ids| ids.base))?;
         let (program, server) = (program::readable()?, program::unreadable()?);
         let control = listener(&spec.control, traces)?;
@@ -82,6 +86,7 @@ impl Outside {
             shift,
             wsl,
             folders,
+            integration,
             dev,
             sys,
             program,

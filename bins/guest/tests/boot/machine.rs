@@ -158,6 +158,7 @@ impl Machine {
             resolv_conf: "nameserver 10.0.0.1\n".to_owned(),
             hosts: "127.0.0.1 localhost\n10.1.2.3 db\n".to_owned(),
             folders: Vec::new(),
+            integration: None,
             idle_timeout_ms: None,
             safe_mode: false,
             log: self.folder().join(format!("{name}.log")),

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -154,12 +155,23 @@ const OTHERS: &[Probe] = &[
         let owner = [found.uid().to_string(), found.gid().to_string()];
         check(owner == arguments[1..], &format!("{owner:?}"))
     }),
+    ("link_is", |arguments| {
+        let found = fs::read_link(&arguments[0]).ok().map(|target| target.to_string_lossy().into_owned());
+        check(found.as_ref() == arguments.get(1), &format!("{}: {found:?}", arguments[0]))
+    }),
+    ("connect_as", |arguments| {
+        become_user(&arguments[0], &arguments[1])?;
+        said(UnixStream::connect(&arguments[2]), &arguments[2]).map(drop)
+    }),
+    ("not_removed", |arguments| {
+        let folder = Path::new(&arguments[0]);
+        let _ = mount::remount_bind_rw(folder);
+        let path = folder.join(&arguments[1]);
+        check(fs::remove_file(&path).is_err() && path.exists(), "it was removed")?;
+        check(File::create(folder.join("new")).is_err(), "there is a new file")
+    }),
     ("write_as", |arguments| {
-        let id: u32 = arguments[0].parse().map_err(|_| "who?")?;
-        let (uid, gid) = (rustix::process::Uid::from_raw(id), rustix::process::Gid::from_raw(id));
-        rustix::thread::set_thread_res_gid(gid, gid, gid)
-            .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
-            .map_err(|error| error.to_string())?;
+        become_user(&arguments[0], &arguments[0])?;
         said(File::options().append(true).open(&arguments[1]), &arguments[1]).map(drop)
     }),
     ("take", |arguments| said(chown(&arguments[0], Some(0), Some(0)), &arguments[0])),
@@ -197,6 +209,15 @@ fn said<T>(result: std::io::Result<T>, object: &str) -> Result<T, String> {
 
 fn check(holds: bool, what: &str) -> Outcome {
     if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+fn become_user(uid: &str, gid: &str) -> Outcome {
+    let id = |text: &str| text.parse::<u32>().map_err(|_| "who?".to_owned());
+    let (uid, gid) = (rustix::process::Uid::from_raw(id(uid)?), rustix::process::Gid::from_raw(id(gid)?));
+    rustix::thread::set_thread_groups(&[])
+        .and_then(|()| rustix::thread::set_thread_res_gid(gid, gid, gid))
+        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+        .map_err(|error| error.to_string())
 }
 
 /// The file is not there or cannot be written to.

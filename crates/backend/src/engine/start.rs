@@ -29,6 +29,19 @@ pub struct Started {
 impl Engine {
     /// Brings the engine up; returns when the Docker API answers.
     pub fn start(&self, request: &StartRequest, sink: Sink<'_>) -> Result<Started, Error> {
+        // What is untold now is told, or told of, below.
+        let _ = self.platform.announce(true);
+        let started = self.bring_up(request, sink);
+        let untold = self.platform.announce(false);
+        if started.is_ok() {
+            for message in untold {
+                sink(Event::Warning { message });
+            }
+        }
+        started
+    }
+
+    fn bring_up(&self, request: &StartRequest, sink: Sink<'_>) -> Result<Started, Error> {
         let settings = settings::load(&self.instance.settings())?;
         let limit = request.timeout_seconds.unwrap_or(settings.lifecycle_timeout_seconds);
         let deadline = Instant::now() + Duration::from_secs(u64::from(limit));

@@ -78,6 +78,8 @@ impl Distros {
         let layer = begin_layer(&root);
         let mut spec = self.spec(entry, root, &file, &settings, tell)?;
         spec.ids = reserved.as_ref().map(|reserved| reserved.range);
+        // Before: it sees the folder. After: its groups can be seen.
+        native.publish_askers_for(Some(&spec)).into_iter().for_each(warn);
         // Side by side: a program in it needs the network only when it runs.
         let started = std::thread::scope(|scope| {
             let network =
@@ -110,6 +112,7 @@ impl Distros {
                     ));
                 }
                 native.show_disks(&running).into_iter().for_each(warn);
+                native.publish_askers_for(Some(&spec)).into_iter().for_each(warn);
                 watch::watch(&self.native, running);
                 Ok(())
             }
@@ -179,6 +182,7 @@ impl Distros {
             resolv_conf: resolver::resolv_conf(),
             hosts: hosts(Path::new("/etc/hosts"), tell),
             folders: shared_folders(settings),
+            integration: Some(self.native.integration_of(entry, settings)),
             idle_timeout_ms: idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
             safe_mode: file.values.safe_mode,
             log: instance.log(&log_of(entry)),

@@ -88,7 +88,7 @@ fn require_mount_points(root: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 /// A small regular file of a root file system.
-fn read(root: impl AsFd, path: &str) -> Option<Vec<u8>> {
+pub(crate) fn read(root: impl AsFd, path: &str) -> Option<Vec<u8>> {
     // Looked at before it is opened: opening a device acts on the host, opening a pipe waits for ever.
     let seen = File::from(open_in_root(root, Path::new(path), OFlags::PATH).ok()?);
     let meta = seen.metadata().ok()?;

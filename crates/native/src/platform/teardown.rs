@@ -36,6 +36,13 @@ impl Native {
         } else {
             self.take_engine_down(&busy, deadline)
         };
+        if Running::all(&self.instance).is_empty() {
+            // Nobody sees it any more.
+            let _ = fs::remove_dir_all(self.instance.integration());
+        } else {
+            // What can't be told is told of by the next start.
+            let _ = self.announce_engine(false);
+        }
         Down { errors, remaining }
     }
 
