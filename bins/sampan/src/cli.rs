@@ -93,6 +93,12 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         action: DistroAction,
     },
+    /// Say in which distributions docker works
+    Integration {
+        /// What to do
+        #[command(subcommand)]
+        action: IntegrationAction,
+    },
     /// Install, run, list and manage distributions the way wsl.exe does
     ///
     /// The same as the command `wsl`; `sampan wsl --help` shows its grammar.
@@ -221,6 +227,46 @@ pub(crate) enum DistroAction {
     ///
     /// The engine must run and have the image, e.g. after `sampan docker pull IMAGE`.
     FromImage(DistroFromImage),
+}
+
+/// What to do with WSL integration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IntegrationAction {
+    /// List distributions and whether docker works in them
+    Ls,
+    /// Let docker work in a distribution, and show that it does
+    Enable {
+        /// The distribution
+        #[arg(value_name = "DISTRIBUTION")]
+        name: String,
+    },
+    /// Take docker out of a distribution: every file that was written there is as it was
+    Disable {
+        /// The distribution
+        #[arg(value_name = "DISTRIBUTION")]
+        name: String,
+    },
+    /// Let docker work in whichever distribution is the default one, or not
+    Default {
+        /// Which
+        #[arg(value_name = "on|off")]
+        state: OnOff,
+    },
+    /// Write everything anew in a distribution in which docker is to work, and show that it does
+    Repair {
+        /// The distribution
+        #[arg(value_name = "DISTRIBUTION")]
+        name: String,
+    },
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnOff {
+    /// It is to be so.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Options of `distro set`.

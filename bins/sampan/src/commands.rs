@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod distro;
 pub(crate) mod docker;
+pub(crate) mod integration;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod reset;

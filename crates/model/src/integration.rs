@@ -175,6 +175,75 @@ impl Switch {
     }
 }
 
+/// What is asked for with integration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Action {
+    /// How it is everywhere.
+    List,
+    /// Let `docker` work in a distribution, or no longer.
+    Switch {
+        /// Its name.
+        name: String,
+        /// Which.
+        on: bool,
+    },
+    /// Let `docker` work in whichever is the default distribution, or no longer.
+    Default {
+        /// Which.
+        on: bool,
+    },
+    /// Make everything anew in a distribution in which it is on.
+    Repair {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How integration is in one distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Whether `docker` is to work there.
+    pub switch: Switch,
+    /// Whether it does.
+    pub state: State,
+    /// What else is to be known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Whether `docker` works in a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// It is not to.
+    Off,
+    /// Its files are written when the distribution is started.
+    Preparing,
+    /// It does.
+    Ready,
+    /// It does as soon as the distribution runs.
+    DistributionStopped,
+    /// Something is in the way.
+    Failed,
+}
+
+impl State {
+    /// As users read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Preparing => "preparing",
+            Self::Ready => "ready",
+            Self::DistributionStopped => "distribution stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The users' whole distributions, and whether `docker` is to work in each.
 pub fn switches<'a>(settings: &Settings, registry: &'a Registry) -> Vec<(&'a Entry, Switch)> {
     let installed = registry

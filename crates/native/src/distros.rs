@@ -12,6 +12,7 @@ mod guard;
 mod ids;
 mod import;
 mod install;
+mod integration;
 pub(crate) mod layers;
 pub(crate) mod limits;
 mod mount;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use sampan_backend::platform::Platform;
 use sampan_model::distro::ENGINE;
+use sampan_model::integration::Action;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::service::{Manage, Reply, Request};
 
@@ -89,6 +91,7 @@ impl Distros {
         self.clear_workshop();
         // What an operation that was cut off has taken from the engine.
         self.native.layers.align_aside();
+        integration::align_files_aside(&self.native);
         failures
     }
 
@@ -119,6 +122,7 @@ impl Distros {
                 for message in self.native.publish_askers().into_iter().chain(self.native.layers.align()) {
                     tell(Reply::Warning { message });
                 }
+                integration::align_files_aside(&self.native);
             }
             // A start that failed has taken its disk off; what is wrong with it is the answer.
             (false, Answer::Last(Reply::Failed { .. })) => self.native.layers.align_aside(),
@@ -171,6 +175,7 @@ impl Distros {
                 self.export(&name, format, only(fds)?, &file, asker)?;
             }
             Request::Manage { name, action } => return self.manage(&name, action, &fds, asker),
+            Request::Integration(action) => self.integration(action, tell)?,
             Request::SetPrivileged { name, privileged } => self.set_privileged(&name, privileged)?,
             // Ends the engine too, which is not known here.
             Request::Shutdown { .. } => return Err(Failure::new(Code::Unexpected)),
@@ -229,7 +234,8 @@ fn concerns_docker(request: &Request) -> bool {
         | Request::Shutdown { .. }
         | Request::Online
         | Request::Mount(_)
-        | Request::Unmount { .. } => false,
+        | Request::Unmount { .. }
+        | Request::Integration(Action::List) => false,
         Request::SetDefault { .. }
         | Request::SetVersion { .. }
         | Request::Unregister { .. }
@@ -237,6 +243,7 @@ fn concerns_docker(request: &Request) -> bool {
         | Request::ImportInPlace { .. }
         | Request::Export { .. }
         | Request::Manage { .. }
+        | Request::Integration(_)
         | Request::Install(_) => true,
     }
 }

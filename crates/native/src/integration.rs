@@ -3,6 +3,7 @@
 
 pub mod files;
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -37,13 +38,63 @@ const GROUP: &str = "docker";
 /// The ids of a distribution without a user namespace: the host's.
 const HOST: IdRange = IdRange { base: 0, count: u32::MAX };
 
-/// Held while the folder is written; whether the engine is being started.
+/// What the service knows of integration.
 #[derive(Debug, Default)]
-pub(crate) struct Integration(Mutex<bool>);
+pub(crate) struct Integration {
+    /// Held while the folder is written; whether the engine is being started.
+    starting: Mutex<bool>,
+    /// Held while the settings are changed.
+    settings: Mutex<()>,
+    /// What became of the files of distributions.
+    outcomes: Mutex<BTreeMap<Guid, Outcome>>,
+}
+
+/// What became of the files that integration writes into a distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// They are there.
+    Written {
+        /// Programs called `docker` of somebody else.
+        foreign: Vec<PathBuf>,
+    },
+    /// They are not.
+    Failed {
+        /// Why, as one sentence.
+        why: String,
+    },
+}
+
+impl Outcome {
+    pub(crate) fn is_good(&self) -> bool {
+        matches!(self, Self::Written { .. })
+    }
+}
 
 impl Integration {
     fn turn(&self) -> MutexGuard<'_, bool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets one change the settings at a time.
+    pub(crate) fn settings(&self) -> MutexGuard<'_, ()> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What became of the files of a distribution, if this service has done anything with them.
+    pub(crate) fn outcome(&self, guid: &Guid) -> Option<Outcome> {
+        self.outcomes().get(guid).cloned()
+    }
+
+    pub(crate) fn remember(&self, guid: &Guid, outcome: Outcome) {
+        self.outcomes().insert(*guid, outcome);
+    }
+
+    pub(crate) fn forget(&self, guid: &Guid) {
+        self.outcomes().remove(guid);
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, BTreeMap<Guid, Outcome>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -20,9 +20,11 @@ use std::ffi::OsString;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
-use sampan_model::wsl::args::{Command, parse};
+use sampan_model::integration;
+use sampan_model::session::{Folder, Program};
+use sampan_model::wsl::args::{Command, RunOptions, parse};
 use sampan_model::wsl::error::Failure;
-use sampan_model::wsl::service::{Reply, Request};
+use sampan_model::wsl::service::{Reply, Request, Target};
 use sampan_model::wsl::{message, usage};
 
 use self::console::Console;
@@ -142,6 +144,26 @@ impl<'a> Wsl<'a> {
             conversation.outlived_service();
         }
         Err(unfinished().into())
+    }
+
+    /// Runs a program in a distribution as its root, with the streams of this process; its exit code.
+    pub(super) fn run_in(&mut self, name: &str, words: &[&str]) -> Result<u8, Halt> {
+        let options = RunOptions {
+            target: Target::Name { name: name.to_owned() },
+            user: Some("root".to_owned()),
+            folder: Some(Folder::Home),
+            program: Program::Exec { words: words.iter().map(|word| (*word).into()).collect() },
+            system: false,
+        };
+        session::run(self, options)
+    }
+
+    /// How integration is in every distribution.
+    pub(super) fn integrations(&mut self) -> Result<Vec<integration::Row>, Halt> {
+        match self.ask(&Request::Integration(integration::Action::List), &[])? {
+            Reply::Integrations { rows } => Ok(rows),
+            _ => Err(unexpected().into()),
+        }
     }
 
     /// Asks for something that is only to be done. Gives the name of a distribution that was made.

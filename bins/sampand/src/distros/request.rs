@@ -9,6 +9,7 @@ use sampan_backend::Error;
 use sampan_backend::engine::DEFAULT_STOP;
 use sampan_model::api::Event;
 use sampan_model::distro::is_internal;
+use sampan_model::integration::Action;
 use sampan_model::wsl::error::{Code, Context, Failure};
 use sampan_model::wsl::service::{Call, Reply, Request};
 use sampan_native::GROUP;
@@ -127,6 +128,8 @@ fn name(request: &Request) -> (&'static str, bool) {
         Request::Mount(_) => ("mount", true),
         Request::Unmount { .. } => ("unmount", true),
         Request::SetPrivileged { .. } => ("set-privileged", true),
+        Request::Integration(Action::List) => ("integrations", false),
+        Request::Integration(_) => ("integration", true),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Failure;
 use crate::api::Distribution;
 use crate::distro::Guid;
+use crate::integration;
 use crate::session::{End, SessionSpec};
 use crate::words::Word;
 
@@ -155,6 +156,8 @@ pub enum Request {
         /// The disk as it was mounted; none: all.
         disk: Option<PathBuf>,
     },
+    /// Something about WSL integration.
+    Integration(integration::Action),
     /// Give a distribution root's freedom on the host, or take it away.
     SetPrivileged {
         /// Its name.
@@ -270,6 +273,11 @@ pub enum Reply {
     Online {
         /// Name and friendly name.
         rows: Vec<(String, String)>,
+    },
+    /// The answer to [`integration::Action::List`].
+    Integrations {
+        /// In order of installation.
+        rows: Vec<integration::Row>,
     },
     /// The session's command has its streams, and the client can let go of its own: the end of a pipe is to be seen on
     /// the other side when the command closes it, not when the command ends.

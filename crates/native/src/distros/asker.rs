@@ -46,6 +46,7 @@ pub(super) fn can_be_called_off(request: &Request) -> bool {
         | Request::Manage { .. }
         | Request::Mount(_)
         | Request::Unmount { .. }
+        | Request::Integration(_)
         | Request::SetPrivileged { .. } => false,
     }
 }

@@ -112,6 +112,10 @@ impl Distros {
                     ));
                 }
                 native.show_disks(&running).into_iter().for_each(warn);
+                if spec.integration.as_ref().is_some_and(|integration| integration.on) {
+                    let aligned = native.align_files(entry).unwrap_or_else(|error| vec![error.to_string()]);
+                    aligned.into_iter().for_each(warn);
+                }
                 native.publish_askers_for(Some(&spec)).into_iter().for_each(warn);
                 watch::watch(&self.native, running);
                 Ok(())

@@ -37,6 +37,10 @@ impl Distros {
         if entry.version == version {
             return Err(Failure::new(Code::VmModeInvalidState));
         }
+        if version == 1 {
+            // `docker` cannot work there.
+            self.native.undo_files(&entry).map_err(failure)?;
+        }
         self.ensure_stopped(&entry)?;
         let entry = self.settle_leftover(&entry)?;
         let old = Storage::of(&self.native.instance, &entry);

@@ -88,6 +88,15 @@ pub(super) fn users_only(name: &str, what: &str) -> Result<(), Failure> {
     Err(refused(message, "`wsl -l -v` lists your own distributions; `sampan reset` begins anew"))
 }
 
+/// `docker` shall work in a distribution, or no longer.
+pub(super) fn integration(name: &str) -> Result<(), Failure> {
+    if !is_internal(name) {
+        return Ok(());
+    }
+    let message = format!("{name} is internal: integration is for your own distributions.");
+    Err(refused(message, "`sampan integration ls` lists them"))
+}
+
 /// A new distribution shall be called `name`.
 pub(super) fn new_name(name: &str) -> Result<(), Failure> {
     if !is_internal(name) {

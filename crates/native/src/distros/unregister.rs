@@ -39,6 +39,8 @@ impl Distros {
     /// Removes everything of a distribution that does not run; the registry forgets it last.
     pub(super) fn remove_all_of(&self, entry: &Entry) -> Result<(), Failure> {
         remove_files(&self.native.instance, entry)?;
+        self.native.forget_files(&entry.guid).map_err(failure)?;
+        self.native.integration.forget(&entry.guid);
         self.forget(entry)
     }
 }

@@ -149,6 +149,7 @@ pub(super) fn is_repeatable(request: &Request) -> bool {
             | Request::SetDefault { .. }
             | Request::SetDefaultVersion { .. }
             | Request::SetPrivileged { .. }
+            | Request::Integration(_)
             | Request::Terminate { .. }
             | Request::Shutdown { .. }
     )
