@@ -29,6 +29,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     let cargo_test = |more: &[&str]| {
         let mut cargo = tools::cargo(&root);
         cargo.args(["test", "--no-fail-fast"]).args(more);
+        // A failed test says what it wanted and what it got; the frames of its harness would only bury that.
+        cargo.env("RUST_BACKTRACE", "0");
         if let Some(debian) = &debian {
             cargo.env(debian::VARIABLE, debian.tar());
         }

@@ -428,7 +428,7 @@ impl Instance {
         let tail = |path: &PathBuf| {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
             let lines: Vec<&str> = text.lines().collect();
-            let last = lines[lines.len().saturating_sub(25)..].join("\n");
+            let last = lines[lines.len().saturating_sub(10)..].join("\n");
             format!("--- {}\n{last}\n", path.display())
         };
         files::entries(&self.place().logs()).iter().map(tail).collect()

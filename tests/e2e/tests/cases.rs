@@ -18,6 +18,7 @@ mod install;
 mod integration_layers;
 mod integration_paths;
 mod integration_socket;
+mod integration_switch;
 mod interrupted;
 mod life;
 mod lifecycle;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
         host_paths::cases(),
         integration_paths::cases(),
         integration_socket::cases(),
+        integration_switch::cases(),
         socket::cases(),
         network::cases(),
         machines::cases(),

@@ -146,8 +146,10 @@ impl<'a> Wsl<'a> {
         Err(unfinished().into())
     }
 
-    /// Runs a program in a distribution as its root, with the streams of this process; its exit code.
+    /// Runs a program in a distribution as its root, with the streams of this process, which keeps them for what it has
+    /// to say afterwards; the program's exit code.
     pub(super) fn run_in(&mut self, name: &str, words: &[&str]) -> Result<u8, Halt> {
+        self.caller.own = false;
         let options = RunOptions {
             target: Target::Name { name: name.to_owned() },
             user: Some("root".to_owned()),

@@ -58,7 +58,7 @@ fn assert_answers(instance: &Instance, name: &str, when: &str) {
 fn comes_back() {
     let instance = instance(&["a", "b"]);
     assert_answers(&instance, "a", "at first");
-    assert_eq!(look(&instance, "a"), "root:root 660", "there is no group docker yet");
+    assert_eq!(look(&instance, "a"), "root:docker 660");
     assert_eq!(look(&instance, "b"), "none");
     instance.inside("b", "ls /run/sampan/integration").ok();
     assert_eq!(
@@ -70,7 +70,7 @@ fn comes_back() {
     assert_eq!(instance.inside("a", VERSION).ok(), version);
 
     // Members of the group may use it, and nobody else.
-    instance.inside("a", "groupadd --gid 4242 docker && usermod -aG docker ann").expect(0);
+    instance.inside("a", "groupmod --gid 4242 docker && usermod -aG docker ann").expect(0);
     instance.wsl(&["--terminate", "a"]).expect(0);
     waiting::until("the group has it", || look(&instance, "a") == "root:docker 660");
     instance.wsl_tool(&["-d", "a", "-u", "ann", "-e", "sh", "-c", PING]).run().says("200 OK");

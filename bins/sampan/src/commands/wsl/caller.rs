@@ -23,7 +23,7 @@ pub(in crate::commands) struct Caller {
     pub(super) folder: Option<PathBuf>,
     /// The environment.
     pub(super) variables: Vec<(OsString, OsString)>,
-    /// Whether the streams are copies of this process's own.
+    /// Whether the streams are copies of this process's own, and those go with them.
     pub(super) own: bool,
 }
 
