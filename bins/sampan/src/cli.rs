@@ -412,8 +412,20 @@ mod tests {
         assert_eq!(
             verbs,
             [
-                "start", "stop", "restart", "status", "version", "logs", "check", "reset", "context",
-                "docker", "distro", "wsl", "help"
+                "start",
+                "stop",
+                "restart",
+                "status",
+                "version",
+                "logs",
+                "check",
+                "reset",
+                "context",
+                "docker",
+                "distro",
+                "integration",
+                "wsl",
+                "help"
             ]
         );
     }
