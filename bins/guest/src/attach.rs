@@ -49,7 +49,8 @@ pub(crate) fn open_image(image: &Path, cached: bool, read_only: bool) -> anyhow:
     Ok(tree)
 }
 
-fn enter_hub(hub: &ProcessId) -> anyhow::Result<()> {
+/// Takes the hub's mounts for this process's own.
+pub(crate) fn enter_hub(hub: &ProcessId) -> anyhow::Result<()> {
     let pidfd = verb::open_process(hub)?.context("the hub is gone: `sampan restart` builds a new one")?;
     namespace::enter(&pidfd, Namespaces::MOUNT)?;
     Ok(())

@@ -7,14 +7,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sampan_model::guest::{Answer, HubRecord, HubSpec, ProcessId, SharedFolder};
+use sampan_model::guest::{Answer, HubRecord, HubSpec, ProcessId};
 use sampan_model::views;
 use sampan_sys::mount::{self, MountFlags, Propagation};
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 
-use crate::filesystems::{host_folder, make_folder};
-use crate::verb;
+use crate::{share, verb};
 
 /// The trees that the engine sees: the disks of the users' distributions, and the host's folders.
 pub(crate) const VIEWS: &str = "views";
@@ -105,7 +104,7 @@ fn build(spec: &HubSpec) -> anyhow::Result<Vec<String>> {
     }
     let warnings = match living {
         Some(_) => Vec::new(),
-        None => show_host(&spec.workdir.join(VIEWS).join(views::HOST), &spec.folders)?,
+        None => share::take(&spec.folders).show(&spec.workdir.join(VIEWS).join(views::HOST))?,
     };
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;
@@ -121,38 +120,6 @@ fn living_views(engine: &ProcessId) -> anyhow::Result<Option<OwnedFd>> {
     let views = mount::open_tree(Path::new(views::VIEWS), true);
     namespace::enter(&home, Namespaces::MOUNT)?;
     Ok(Some(views?))
-}
-
-/// Mounts the host's folders at their own paths below `view`. One that can't be mounted is a warning: containers that use
-/// it are refused, everything else works.
-fn show_host(view: &Path, folders: &[SharedFolder]) -> anyhow::Result<Vec<String>> {
-    make_folder(view)?;
-    let mut warnings = Vec::new();
-    let mut shown: Vec<&Path> = Vec::new();
-    for folder in folders {
-        // One in another is there already.
-        if shown.iter().any(|outer| folder.from.starts_with(outer)) {
-            continue;
-        }
-        match show_folder(&view.join(&folder.name), &folder.from) {
-            Ok(()) => shown.push(&folder.from),
-            Err(error) => warnings.push(format!(
-                "the shared folder {} is not there for containers: {}",
-                folder.from.display(),
-                verb::chain(&error)
-            )),
-        }
-    }
-    Ok(warnings)
-}
-
-fn show_folder(at: &Path, from: &Path) -> anyhow::Result<()> {
-    // What the host unmounts leaves the view; what it mounts arrives in it, and in whatever has a copy of the view.
-    let tree = host_folder(from, true)?;
-    make_folder(at)?;
-    mount::attach(&tree, at)?;
-    mount::set_propagation(at, Propagation::Shared, true)?;
-    Ok(())
 }
 
 /// Root of a user namespace has no rights in this network: without these it could neither serve port 80 nor ping.

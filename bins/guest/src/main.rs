@@ -26,6 +26,7 @@ mod launch;
 mod pid1;
 mod server;
 mod session;
+mod share;
 mod tether;
 mod tools;
 mod tree;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         "hub" => verb::answer(hub::run),
         "attach" => verb::answer(attach::attach),
         "detach" => verb::answer(attach::detach),
+        "share" => verb::answer(share::run),
         "mount-disk" => verb::answer(disk::mount),
         "show-disk" => verb::answer(disk::show),
         "hide-disk" => verb::answer(disk::hide),

@@ -195,6 +195,16 @@ pub struct AttachSpec {
     pub read_only: bool,
 }
 
+/// Input of `sampan-guest share`: show folders of the host in a hub that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareSpec {
+    /// The hub.
+    pub hub: ProcessId,
+    /// All that is to be seen. What is seen already stays as it is.
+    pub folders: Vec<SharedFolder>,
+}
+
 /// Input of `sampan-guest detach`: unmount in the hub what is mounted there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -486,6 +496,11 @@ pub enum Answer {
         process: ProcessId,
         /// What the user should know, one sentence each.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
+    /// Folders of the host are shown, but for those that the sentences name.
+    Shared {
+        /// What the user should know, one sentence each.
         warnings: Vec<String>,
     },
     /// Integration has what it needs in a distribution.

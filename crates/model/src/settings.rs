@@ -41,7 +41,7 @@ impl Default for Settings {
             lifecycle_timeout_seconds: 600,
             disk_size_mib: 1024 * 1024,
             vpnkit_cidr: None,
-            filesharing_directories: vec![PathBuf::from("/home")],
+            filesharing_directories: vec![PathBuf::from("/home"), PathBuf::from("/tmp")],
             enable_integration_with_default_wsl_distro: true,
             integrated_wsl_distros: Vec::new(),
             distribution_list_url: DISTRIBUTION_LIST.to_owned(),

@@ -1,16 +1,19 @@
 //! The hub: the process that holds the instance's mount and network namespaces.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
 use sampan_model::distro::Guid;
-use sampan_model::guest::{Answer, AttachSpec, DetachSpec, HubRecord, HubSpec, ProcessId, SharedFolder};
+use sampan_model::guest::{
+    Answer, AttachSpec, DetachSpec, HubRecord, HubSpec, ProcessId, ShareSpec, SharedFolder,
+};
 use sampan_model::instance::Instance;
 use sampan_model::settings::Settings;
-use sampan_model::views::VIEWS;
+use sampan_model::views::{self, VIEWS};
 use sampan_sys::{SysError, loopdev};
 
 use crate::process;
@@ -36,6 +39,8 @@ pub(crate) enum HubError {
     Look(#[source] SysError),
     #[error("the hub (pid {pid}) does not end although it was killed")]
     Stuck { pid: i32 },
+    #[error("cannot show the host's shared folders to containers")]
+    Share(#[source] GuestError),
     #[error("cannot mount the disk {image}")]
     Attach { image: PathBuf, source: GuestError },
     #[error("cannot unmount the disk {image}")]
@@ -58,7 +63,10 @@ impl HubError {
 impl Explain for HubError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Start(source) | Self::Attach { source, .. } | Self::Detach { source, .. } => source.code(),
+            Self::Start(source)
+            | Self::Share(source)
+            | Self::Attach { source, .. }
+            | Self::Detach { source, .. } => source.code(),
             Self::Held { .. } => ErrorCode::Busy,
             _ => ErrorCode::Failed,
         }
@@ -66,7 +74,7 @@ impl Explain for HubError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Start(source) | Self::Detach { source, .. } => source.hint(),
+            Self::Start(source) | Self::Share(source) | Self::Detach { source, .. } => source.hint(),
             Self::Attach { image, .. } => Some(format!(
                 "`sampan check` tests loop devices and ext4; a damaged disk is repaired by `e2fsck -f {}` while Sampan is stopped",
                 image.display()
@@ -160,6 +168,33 @@ impl Hub {
         // Closed before anybody can want to unmount it: the caller has the distribution's turn.
         let place = format!("/proc/{}/root{}", self.process.pid, Self::view(guid).display());
         Ok(rustix::fs::syncfs(File::open(place)?)?)
+    }
+
+    /// Shows folders of the host that it does not show yet; the answer are warnings. Those that are no longer to be shared
+    /// stay: containers may use them.
+    pub(crate) fn share(&self, guest: &Guest, folders: Vec<SharedFolder>) -> Result<Vec<String>, HubError> {
+        let folders: Vec<_> = folders.into_iter().filter(|folder| !self.shows(folder)).collect();
+        if folders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let spec = ShareSpec { hub: self.process.clone(), folders };
+        match guest.ask("share", &spec, None).map_err(HubError::Share)? {
+            Answer::Shared { warnings } => Ok(warnings),
+            other => {
+                let said = format!("{other:?}");
+                Err(HubError::Share(GuestError::Garbled { verb: "share".to_owned(), said }))
+            }
+        }
+    }
+
+    fn shows(&self, folder: &SharedFolder) -> bool {
+        let root = PathBuf::from(format!("/proc/{}/root", self.process.pid));
+        // A deleted one keeps its number, which may be another one's by now; but nothing leads to it.
+        let file = |path: &Path| {
+            fs::metadata(path).ok().filter(|found| found.nlink() > 0).map(|found| (found.dev(), found.ino()))
+        };
+        let shown = file(&root.join(&VIEWS[1..]).join(views::HOST).join(&folder.name));
+        shown.is_some() && shown == file(&folder.from)
     }
 
     /// Mounts an image. `cached`: read it through the host's page cache.

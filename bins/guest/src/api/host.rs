@@ -82,7 +82,7 @@ fn not_shared(path: &str) -> Denied {
     // The words that Docker Desktop's users look for.
     let message = format!(
         "mounts denied: the path {path} is not shared from the host and is not known to Docker; add its folder to \
-         `filesharingDirectories` in settings.json, then `sampan stop` and `sampan start`"
+         `filesharingDirectories` in settings.json, then `sampan start`"
     );
     denied(StatusCode::FORBIDDEN, message)
 }

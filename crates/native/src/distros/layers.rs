@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sampan_backend::error::chain;
 use sampan_backend::{Error, settings};
@@ -36,6 +36,12 @@ use crate::{disk, process};
 
 /// How long the engine waits for a layer. Mounting a disk takes milliseconds; one that is on a network may hang for ever.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long what just ended, or looked at a layer just now, may hold it when all ends.
+const LAST_HOLDERS: Duration = Duration::from_secs(5);
+
+/// How often a layer is tried that is held.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The layers of one instance.
 #[derive(Debug, Clone)]
@@ -177,7 +183,13 @@ impl Layers {
     fn take_off_at_the_end(&self, guid: &Guid) -> Result<(), Error> {
         let Some(hub) = Hub::find(&self.instance)? else { return Ok(()) };
         let image = self.image_of(guid);
-        hub.detach_view(&self.guest, &image, guid)?;
+        let deadline = Instant::now() + LAST_HOLDERS;
+        while let Err(error) = hub.detach_view(&self.guest, &image, guid) {
+            if !error.is_in_use() || Instant::now() >= deadline {
+                return Err(error.into());
+            }
+            std::thread::park_timeout(AGAIN);
+        }
         if image.exists() { Ok(wait_free(&image)?) } else { Ok(()) }
     }
 

@@ -35,7 +35,11 @@ impl Native {
         let _one = self.one_at_a_time();
         self.make_folders()?;
         self.show_current_files()?;
-        if self.hub()?.is_some() {
+        let folders = shared_folders(&settings::load(&self.instance.settings())?);
+        if let Some(hub) = self.hub()? {
+            for message in hub.share(&self.guest, folders)? {
+                sink(Event::Warning { message });
+            }
             return Ok(());
         }
         stage(sink, Stage::Hub);
@@ -44,7 +48,6 @@ impl Native {
             sink(Event::Warning { message });
         }
         let cgroup = cgroups.create_for_hub(&self.instance.cgroup())?;
-        let folders = shared_folders(&settings::load(&self.instance.settings())?);
         let engine = self.running(ENGINE).map(|engine| engine.process().clone());
         let (hub, mut warnings) =
             Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor(), engine)?;

@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("host_paths::sources_are_those_of_the_host", sources),
         Case::new("host_paths::containers_come_back_with_their_files", come_back),
         Case::new("host_paths::what_is_made_later_is_seen_and_nothing_is_mounted_on_the_host", mounts),
+        Case::new("host_paths::a_folder_is_added_while_all_runs", added),
     ]
 }
 
@@ -169,4 +170,37 @@ fn mounts() {
     // Nothing of the container's or the engine's is seen on the host.
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!table.lines().any(|line| line.contains("/views/")), "{table}");
+}
+
+fn added() {
+    let (instance, folder) = sharing();
+    let id = instance.container(&["-v", &format!("{}:/p", path(&folder))], "sleep 3600");
+    let outer = instance.scratch("outer");
+    files::make_folder(&outer.join("inner"));
+    files::write(&outer.join("inner/file"), "within");
+    files::write(&outer.join("file"), "around");
+    let bind = |folder: &Path| format!("{}:/p", path(folder));
+    let refused = instance.docker(&["run", "--rm", "-v", &bind(&outer), "e2e/busybox", "true"]);
+    refused.expect_failure();
+    refused.says("filesharingDirectories").says("sampan start");
+
+    // First one in it, then the one around it: each is there at once, and what ran goes on.
+    for (also, content) in [(outer.join("inner"), "within"), (outer.clone(), "around")] {
+        let settings = json!({ "schemaVersion": 1, "filesharingDirectories": [folder, also] });
+        files::write(&instance.place().settings(), settings.to_string());
+        instance.sampan(&["start"]).ok();
+        assert_eq!(run(&instance, &["-v", &bind(&also)], "cat /p/file"), content);
+    }
+    assert_eq!(instance.inspect(&id, "{{.State.Running}}"), "true");
+    files::write(&folder.join("new"), "seen");
+    assert_eq!(instance.docker(&["exec", &id, "cat", "/p/new"]).ok(), "seen");
+
+    // One that was deleted and made anew is not the one that containers saw.
+    fs::remove_dir_all(&outer).expect("it is there");
+    files::make_folder(&outer);
+    files::write(&outer.join("file"), "anew");
+    instance.sampan(&["start"]).ok();
+    assert_eq!(run(&instance, &["-v", &bind(&outer)], "cat /p/file"), "anew");
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(!table.contains("/views/"), "{table}");
 }
