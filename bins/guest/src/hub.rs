@@ -83,6 +83,8 @@ fn build(spec: &HubSpec) -> anyhow::Result<Vec<String>> {
     }
     // Slave, never private: a private copy would pin whatever the host unmounts later.
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
+    // Before anything is mounted here: the work folder may be in one of them.
+    let shared = living.is_none().then(|| share::take(&spec.folders));
     mount::mount_tmpfs(&spec.workdir, "mode=0700")?;
     for folder in ["int", "newroot", VIEWS, WSL] {
         let path = spec.workdir.join(folder);
@@ -102,9 +104,9 @@ fn build(spec: &HubSpec) -> anyhow::Result<Vec<String>> {
         mount::mount_fs("tmpfs", "tmpfs", &path, MountFlags::NOSUID | MountFlags::NODEV, "mode=0755")?;
         mount::set_propagation(&path, Propagation::Shared, false)?;
     }
-    let warnings = match living {
-        Some(_) => Vec::new(),
-        None => share::take(&spec.folders).show(&spec.workdir.join(VIEWS).join(views::HOST))?,
+    let warnings = match shared {
+        None => Vec::new(),
+        Some(shared) => shared.show(&spec.workdir.join(VIEWS).join(views::HOST))?,
     };
     // The host's tree is all slave here, so that dropping it reaches nobody else.
     mount::pivot_into(&spec.workdir)?;

@@ -1,4 +1,4 @@
-//! The layer of a user's distribution: its disk, mounted in the hub at [`Hub::view`].
+//! The layer of a user's distribution: its disk, mounted in the hub at [`crate::hub::Hub::view`].
 //!
 //! Mounting a large file system takes longer than all other steps of a start together. So it is begun first, on a thread of
 //! its own, and the guest takes the layer when everything else stands.

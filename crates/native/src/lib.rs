@@ -2,7 +2,7 @@
 //!
 //! Synchronous; knows no HTTP and nothing of Docker. Namespace work is done by `sampan-guest`, which this crate starts:
 //! the service has threads, and a process with threads must not fork or change namespaces. The one exception is a thread
-//! that ends where it went, into the hub's mounts with a disk ([`layer`]).
+//! that ends where it went, into the hub's mounts with a disk (`layer`).
 #![forbid(unsafe_code)]
 
 mod archive;

@@ -108,12 +108,9 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn detail(row: &Row) -> String {
-    let why = match (row.switch, row.state) {
-        (Switch::Default, _) => Some("the default distribution".to_owned()),
-        (Switch::Chosen, State::Preparing) => Some("begins with its next start".to_owned()),
-        _ => None,
-    };
-    why.into_iter().chain(row.detail.clone()).collect::<Vec<_>>().join("; ")
+    let default = (row.switch == Switch::Default).then(|| "the default distribution".to_owned());
+    let when = (row.state == State::Preparing).then(|| "begins with its next start".to_owned());
+    default.into_iter().chain(when).chain(row.detail.clone()).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

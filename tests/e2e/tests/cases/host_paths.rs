@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
-use sampan_e2e::{files, waiting};
+use sampan_e2e::{files, kernel, waiting};
 use serde_json::json;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("host_paths::sources_are_those_of_the_host", sources),
         Case::new("host_paths::containers_come_back_with_their_files", come_back),
         Case::new("host_paths::what_is_made_later_is_seen_and_nothing_is_mounted_on_the_host", mounts),
+        Case::new("host_paths::what_the_instance_is_made_of_may_be_in_a_shared_folder", around),
         Case::new("host_paths::a_folder_is_added_while_all_runs", added),
     ]
 }
@@ -170,6 +171,19 @@ fn mounts() {
     // Nothing of the container's or the engine's is seen on the host.
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!table.lines().any(|line| line.contains("/views/")), "{table}");
+}
+
+fn around() {
+    let instance = Instance::new();
+    let root = instance.identity().root.clone();
+    let settings = json!({ "schemaVersion": 1, "filesharingDirectories": [root] });
+    files::write(&instance.place().settings(), settings.to_string());
+    instance.start().expect(0);
+    let of_its_own = kernel::mounts(&instance.hub().pid.to_string());
+    let within: Vec<_> = of_its_own.iter().filter(|mount| mount.at.starts_with("/views/host")).collect();
+    // The hub does not see itself in what it shows: that would hold disks for ever.
+    assert_eq!(within.len(), 1, "{within:?}");
+    assert_eq!(within[0].at, Path::new("/views/host").join(root.strip_prefix("/").expect("absolute")));
 }
 
 fn added() {
