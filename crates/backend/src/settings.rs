@@ -59,16 +59,21 @@ impl Explain for SettingsError {
 
 /// The settings in `path`; the defaults when there is no such file.
 pub fn load(path: &Path) -> Result<Settings, SettingsError> {
+    load_text(path).map(|(settings, _)| settings)
+}
+
+/// As [`load`], with the text of the file; empty when there is none.
+pub fn load_text(path: &Path) -> Result<(Settings, String), SettingsError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Settings::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
         Err(source) => return Err(SettingsError::Read { path: path.to_owned(), source }),
     };
     let settings: Settings =
         document::parse(&text).map_err(|source| SettingsError::Document { path: path.to_owned(), source })?;
     let errors = settings.validate();
     if errors.is_empty() {
-        Ok(settings)
+        Ok((settings, text))
     } else {
         Err(SettingsError::Invalid { path: path.to_owned(), errors })
     }

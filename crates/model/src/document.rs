@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A type that is kept in a state file.
 pub trait Document: Serialize + DeserializeOwned {
@@ -62,11 +62,34 @@ pub fn parse<T: Document>(text: &str) -> Result<T, DocumentError> {
 
 /// The text of a document's file: pretty-printed, `schemaVersion` first, newline at the end.
 pub fn render<T: Document>(document: &T) -> String {
-    let mut object = serde_json::Map::new();
-    object.insert("schemaVersion".to_owned(), Value::from(T::SCHEMA));
-    if let Ok(Value::Object(body)) = serde_json::to_value(document) {
-        object.extend(body);
+    text_of::<T>(body(document))
+}
+
+/// The text of a document's file that says `text` (nothing, if there is no file yet) after `before` was changed to `after`:
+/// keys that did not change stay as they are, and those that are not there stay away, so that defaults can change.
+pub fn render_change<T: Document>(text: &str, before: &T, after: &T) -> String {
+    let mut object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    if object.shift_remove("schemaVersion").is_some_and(|schema| schema != T::SCHEMA) {
+        // Its keys are those of another schema.
+        return render(after);
     }
+    let (before, after) = (body(before), body(after));
+    object.retain(|key, _| after.contains_key(key) || !before.contains_key(key));
+    object.extend(after.into_iter().filter(|(key, value)| before.get(key) != Some(value)));
+    text_of::<T>(object)
+}
+
+fn body<T: Document>(document: &T) -> Map<String, Value> {
+    match serde_json::to_value(document) {
+        Ok(Value::Object(body)) => body,
+        _ => Map::new(),
+    }
+}
+
+fn text_of<T: Document>(body: Map<String, Value>) -> String {
+    let mut object = Map::new();
+    object.insert("schemaVersion".to_owned(), Value::from(T::SCHEMA));
+    object.extend(body);
     let mut text = format!("{:#}", Value::Object(object));
     text.push('\n');
     text

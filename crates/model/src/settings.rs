@@ -104,13 +104,27 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{parse, render};
+    use crate::document::{parse, render, render_change};
 
     #[test]
     fn missing_keys_have_defaults_and_unknown_ones_are_refused() {
         assert_eq!(parse::<Settings>("{\"schemaVersion\":1}").unwrap(), Settings::default());
         assert!(parse::<Settings>("{\"schemaVersion\":1,\"lifeCycle\":1}").is_err());
         assert_eq!(parse::<Settings>(&render(&Settings::default())).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let before = Settings::default();
+        let mut after = Settings { vpnkit_cidr: Some("10.1.2.0/24".parse().unwrap()), ..Settings::default() };
+        let first = render_change("", &before, &after);
+        assert_eq!(first, "{\n  \"schemaVersion\": 1,\n  \"vpnkitCidr\": \"10.1.2.0/24\"\n}\n");
+        after.lifecycle_timeout_seconds = 100;
+        after.vpnkit_cidr = None;
+        let own = "{\"lifecycleTimeoutSeconds\":600,\"schemaVersion\":1,\"vpnkitCidr\":\"10.1.2.0/24\",\"diskSizeMib\":2048}";
+        let second = render_change(own, &parse(own).unwrap(), &after);
+        assert_eq!(parse::<Settings>(&second).unwrap(), after);
+        assert!(!second.contains("filesharing"), "{second}");
     }
 
     #[test]

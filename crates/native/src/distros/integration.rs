@@ -109,14 +109,18 @@ impl Distros {
     ) -> Result<(), Failure> {
         let path = self.native.instance.settings();
         let _one = self.native.integration.settings();
-        let before = settings::load(&path).map_err(failure)?;
+        let (before, text) = settings::load_text(&path).map_err(failure)?;
         let mut settings = before.clone();
         change(&mut settings)?;
         if settings == before {
             return Ok(());
         }
-        sampan_sys::fs::write_atomic(&path, document::render(&settings).as_bytes(), 0o644)
-            .map_err(|error| cannot("write", &path, &error.errno().into()))
+        sampan_sys::fs::write_atomic(
+            &path,
+            document::render_change(&text, &before, &settings).as_bytes(),
+            0o644,
+        )
+        .map_err(|error| cannot("write", &path, &error.errno().into()))
     }
 }
 
