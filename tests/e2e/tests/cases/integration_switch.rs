@@ -14,7 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Everything that a distribution has on its disk: kind, mode, owner, size, time, links and contents.
 const LISTING: &str = "cd / && find . -xdev \\( -path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp \
-    -o -path ./var/log -o -path ./root -o -path ./etc/.pwd.lock \\) -prune -o -printf '%y %m %U:%G %s %T@ %p %l\\n' | sort && \
+    -o -path ./mnt -o -path ./var/log -o -path ./root -o -path ./etc/.pwd.lock \\) -prune -o -printf '%y %m %U:%G %s %T@ %p %l\\n' | sort && \
     find etc usr -xdev -type f -exec sha256sum {} + | sort";
 
 fn on_and_off() {
