@@ -14,10 +14,10 @@ programs := sampan sampand sampan-guest sampan-docker sampan-hello
 # Evaluated by the shell of a recipe: `make start` may install Rust first.
 release = $(or $(CARGO_TARGET_DIR),target)/$$(rustc -vV | sed -n 's/^host: //p')/release
 
-.PHONY: help start stop build test bench lint fmt doc clean
+.PHONY: help start stop build test bench conformance lint fmt doc clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 start: ## install what is missing, build, start the engine and run a first container (as root)
 	@scripts/prerequisites start
@@ -46,10 +46,15 @@ test: ## install what is missing, then lint and run all tests (the ones of the w
 	@scripts/prerequisites test
 	@cargo xtask test
 
-bench: ## measure cold start, sessions, import and export beside plain programs (as root, several minutes)
+bench: ## measure starts, sessions, import, export and the proxy beside plain programs (as root, several minutes)
 	@scripts/prerequisites bench
 	@$(MAKE) --no-print-directory build
 	@cargo xtask bench
+
+conformance: ## run the tests of another Docker client at dockerd's socket and at ours (as root, several minutes)
+	@scripts/prerequisites test
+	@$(MAKE) --no-print-directory build
+	@cargo xtask conformance
 
 lint: ## form, clippy, documentation and the project's own gates
 	@cargo xtask lint

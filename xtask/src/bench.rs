@@ -4,8 +4,10 @@
 //! one on the same disk, and prints the ratio of the medians.
 
 mod bare;
+mod http;
 mod ours;
 mod ping;
+mod proxy;
 mod samples;
 mod scratch;
 mod sessions;
@@ -16,9 +18,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use self::bare::BareDockerd;
-use self::ours::OurInstance;
+pub(crate) use self::ours::OurInstance;
 use self::samples::Samples;
-use self::scratch::Scratch;
+pub(crate) use self::scratch::Scratch;
 use crate::workspace;
 
 const RUNS: usize = 10;
@@ -30,7 +32,7 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
         bail!("{} does not exist: run `make build`", program.display());
     }
     let scratch = Scratch::take(&program)?;
-    cold_start(&options, &program, &scratch)?;
+    measure(&options, &program, &scratch)?;
     scratch.remove()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -41,18 +43,36 @@ struct Options {
     runs: usize,
     /// The engine's root file system; without it Sampan builds one first.
     image: Option<PathBuf>,
+    part: Part,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// Cold start, sessions, import and export.
+    Starts,
+    /// What the proxy in front of the Docker socket costs.
+    Proxy,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options = Self { runs: RUNS, image: None };
+        let mut options = Self { runs: RUNS, image: None, part: Part::All };
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
             let value = rest.next().with_context(|| format!("{name} needs a value"))?;
             match name.as_str() {
                 "--runs" => options.runs = number(value).context("--runs needs a number from 1 on")?,
                 "--image" => options.image = Some(std::path::absolute(value)?),
-                _ => bail!("unknown option {name}: there are --runs N and --image FILE"),
+                "--only" => {
+                    options.part = match value.as_str() {
+                        "starts" => Part::Starts,
+                        "proxy" => Part::Proxy,
+                        _ => bail!("--only needs `starts` or `proxy`"),
+                    };
+                }
+                _ => bail!("unknown option {name}: there are --runs N, --image FILE and --only PART"),
             }
         }
         Ok(options)
@@ -63,17 +83,27 @@ fn number(text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number > 0)
 }
 
-/// From fully stopped to the first `200` of `/_ping`: `sampan start` against a bare dockerd from the same root file
-/// system. Both make one start beforehand that is not counted, in which they lay out their folders.
-fn cold_start(options: &Options, program: &Path, scratch: &Scratch) -> Result<()> {
-    println!("bench: cold start to the first 200 of /_ping, {} runs each, alternating", options.runs);
+fn measure(options: &Options, program: &Path, scratch: &Scratch) -> Result<()> {
     let ours = OurInstance::new(program, scratch);
     let (image, took) = ours.first_start(options.image.as_deref())?;
     println!(
-        "  first start of ours (builds or imports the engine image; not counted): {:.1} s",
+        "bench: first start of ours (builds or imports the engine image; not counted): {:.1} s",
         took.as_secs_f64()
     );
-    let bare = BareDockerd::unpack(&image, scratch)?;
+    if options.part != Part::Proxy {
+        cold_start(options, &ours, &image, scratch)?;
+    }
+    if options.part != Part::Starts {
+        proxy::run(&ours, &image, scratch.folder(), options.runs)?;
+    }
+    Ok(())
+}
+
+/// From fully stopped to the first `200` of `/_ping`: `sampan start` against a bare dockerd from the same root file
+/// system. Both make one start beforehand that is not counted, in which they lay out their folders.
+fn cold_start(options: &Options, ours: &OurInstance<'_>, image: &Path, scratch: &Scratch) -> Result<()> {
+    println!("bench: cold start to the first 200 of /_ping, {} runs each, alternating", options.runs);
+    let bare = BareDockerd::unpack(image, scratch)?;
     let took = bare.start()?;
     println!("  first start of the bare dockerd (not counted): {:.3} s", took.as_secs_f64());
 
@@ -93,7 +123,7 @@ fn cold_start(options: &Options, program: &Path, scratch: &Scratch) -> Result<()
     println!("  ours: {our_times}");
     println!("  bare: {bare_times}");
     println!("  ratio of medians: {:.2}x", our_times.ratio(&bare_times));
-    sessions::run(&ours, &image, bare.root(), scratch, options.runs)
+    sessions::run(ours, image, bare.root(), scratch, options.runs)
 }
 
 #[cfg(test)]
@@ -106,9 +136,11 @@ mod tests {
 
     #[test]
     fn options() {
-        assert_eq!(parse(&[]).unwrap(), Options { runs: 10, image: None });
+        assert_eq!(parse(&[]).unwrap(), Options { runs: 10, image: None, part: Part::All });
         let image = Some(PathBuf::from("/e.tar.zst"));
-        assert_eq!(parse(&["--runs", "12", "--image", "/e.tar.zst"]).unwrap(), Options { runs: 12, image });
+        let all = ["--runs", "12", "--image", "/e.tar.zst", "--only", "proxy"];
+        assert_eq!(parse(&all).unwrap(), Options { runs: 12, image, part: Part::Proxy });
+        assert!(parse(&["--only", "some"]).is_err());
         assert!(parse(&["--runs", "0"]).is_err());
         assert!(parse(&["--image"]).is_err());
         assert!(parse(&["--fast", "1"]).is_err());

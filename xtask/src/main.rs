@@ -8,6 +8,7 @@
 
 mod bench;
 mod codegen;
+mod conformance;
 mod debian;
 mod gates;
 mod lint;
@@ -25,9 +26,13 @@ usage: cargo xtask COMMAND
   lint      form, clippy, documentation and the gates
   gates     only the project's own gates (xtask/src/gates)
   codegen   write the generated files that are kept in the repository
-  bench     cold start, sessions, import and export beside plain programs
-            (as root; needs `make build`)
-            [--runs N] [--image FILE]";
+  bench     cold start, sessions, import and export beside plain programs, and
+            the Docker socket beside dockerd's own (as root; needs `make build`)
+            [--runs N] [--image FILE] [--only starts|proxy]
+  conformance
+            the tests of a Docker client at dockerd's socket and at ours (as
+            root; needs `make build`)
+            [--image FILE] [--test NAME]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +46,7 @@ fn main() -> ExitCode {
         ("gates", []) => gates::run(),
         ("codegen", []) => codegen::run(),
         ("bench", options) => bench::run(options),
+        ("conformance", options) => conformance::run(options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -70,7 +70,7 @@ fn debian(root: &Path, tally: &mut Tally) -> Option<Debian> {
 }
 
 /// Cargo's own folder, in which this program lies.
-fn target() -> Result<PathBuf> {
+pub(crate) fn target() -> Result<PathBuf> {
     let me = std::env::current_exe().context("cannot find this program")?;
     let target = me.ancestors().filter(|folder| folder.join("CACHEDIR.TAG").is_file()).last();
     target.map(Path::to_owned).with_context(|| format!("{} is in no target folder of cargo", me.display()))

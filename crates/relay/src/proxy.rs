@@ -5,11 +5,13 @@
 //! other ones, upgraded connections and HTTP/2 are byte streams here.
 
 mod asker;
+pub mod bodies;
 mod endpoint;
 mod exchange;
 mod json;
 mod opening;
 mod reveal;
+mod room;
 mod sources;
 mod upstream;
 
@@ -28,11 +30,12 @@ use tokio::io::{Interest, Ready};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
-pub use hyper::StatusCode;
+pub use hyper::{Method, StatusCode};
 
 pub use self::asker::{Asker, Denied};
 use self::exchange::Exchanges;
 use self::opening::{Opening, Rewound};
+use self::room::{Place, Room};
 pub use self::upstream::Upstream;
 use crate::pump;
 
@@ -44,14 +47,24 @@ const LAST_PAUSE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Serves one asker's socket until the future is dropped; connections that are open then go on as long as the runtime
-/// does.
+/// does. An asker has up to 2048 connections at once: the next ones wait in the queue, the first of them for
+/// `upstream.patience`, after which it is told so.
 pub async fn serve<A: Asker>(listener: UnixListener, upstream: Upstream, asker: A) {
+    serve_in(Room::new(room::MOST), listener, upstream, asker).await;
+}
+
+async fn serve_in<A: Asker>(room: Room, listener: UnixListener, upstream: Upstream, asker: A) {
     let (upstream, asker) = (Arc::new(upstream), Arc::new(asker));
     let mut pause = FIRST_PAUSE;
     loop {
         if let Ok((client, _)) = listener.accept().await {
             pause = FIRST_PAUSE;
-            tokio::spawn(attend(client, Arc::clone(&upstream), Arc::clone(&asker)));
+            match room.place(upstream.patience).await {
+                Some(place) => {
+                    tokio::spawn(attend(client, Arc::clone(&upstream), Arc::clone(&asker), place));
+                }
+                None => room.turn_away(client).await,
+            }
         } else {
             // Out of file descriptors or memory. The connection stays in the queue; without a pause this loop would
             // spin until another one ends.
@@ -61,7 +74,7 @@ pub async fn serve<A: Asker>(listener: UnixListener, upstream: Upstream, asker: 
     }
 }
 
-async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Arc<A>) {
+async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Arc<A>, place: Place) {
     let Ok(watched) = again(&client) else { return };
     let Ok((opening, client)) = opening::read(client).await else { return };
     if opening == Opening::Raw
@@ -72,21 +85,27 @@ async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Ar
         return;
     }
     tokio::select! {
-        () = requests(client, upstream, asker) => {}
+        () = requests(client, upstream, asker, place) => {}
         () = gone(&watched) => {}
     }
 }
 
-async fn requests<A: Asker>(client: Rewound<UnixStream>, upstream: Arc<Upstream>, asker: Arc<A>) {
-    let exchanges = Arc::new(Exchanges::new(asker, upstream));
+async fn requests<A: Asker>(
+    client: Rewound<UnixStream>,
+    upstream: Arc<Upstream>,
+    asker: Arc<A>,
+    place: Place,
+) {
+    let exchanges = Arc::new(Exchanges::new(asker, upstream, place));
     let service = service_fn(move |request| {
         let exchanges = Arc::clone(&exchanges);
         async move { exchanges.answer(request).await }
     });
-    // A client that has only finished sending still wants its answer.
+    // A client that has only finished sending still wants its answer. The date of an answer is dockerd's.
     let connection = http1::Builder::new()
         .preserve_header_case(true)
         .half_close(true)
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(client), service);
     let _ = connection.with_upgrades().await; // the client knows what went wrong, or is gone
 }

@@ -13,6 +13,7 @@ pub mod files;
 pub mod held;
 pub mod host;
 pub mod hostile_tars;
+pub mod http;
 pub mod images;
 pub mod instance;
 pub mod kernel;

@@ -36,6 +36,7 @@ mod sessions;
 mod socket;
 mod stale;
 mod storage;
+mod streams;
 mod system;
 mod systemd;
 mod versions;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Case> {
         integration_socket::cases(),
         integration_switch::cases(),
         socket::cases(),
+        streams::cases(),
         network::cases(),
         machines::cases(),
         lifecycle::cases(),

@@ -1,6 +1,7 @@
 //! Our side of a bench: an instance of its own, in the bench's folder.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -18,19 +19,19 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The instance `bench`. Dropping it removes everything that it made.
 #[derive(Debug)]
-pub(super) struct OurInstance<'a> {
+pub(crate) struct OurInstance<'a> {
     program: &'a Path,
     wsl: PathBuf,
     scratch: &'a Scratch,
 }
 
 impl<'a> OurInstance<'a> {
-    pub(super) fn new(program: &'a Path, scratch: &'a Scratch) -> Self {
+    pub(crate) fn new(program: &'a Path, scratch: &'a Scratch) -> Self {
         Self { program, wsl: program.with_file_name("wsl"), scratch }
     }
 
     /// Starts and stops once. Returns the root file system archive that the engine came from.
-    pub(super) fn first_start(&self, image: Option<&Path>) -> Result<(PathBuf, Duration)> {
+    pub(crate) fn first_start(&self, image: Option<&Path>) -> Result<(PathBuf, Duration)> {
         let mut command = self.command();
         command.arg("start");
         if let Some(image) = image {
@@ -52,7 +53,7 @@ impl<'a> OurInstance<'a> {
     }
 
     fn start_with(&self, mut start: Command, deadline: Duration) -> Result<Duration> {
-        let socket = run(self.scratch.folder()).join(INSTANCE).join("docker.sock");
+        let socket = self.socket();
         let since = Instant::now();
         let mut starter = start.spawn().with_context(|| format!("cannot start {}", tools::name(&start)))?;
         let took = ping::first_answer(&socket, since, deadline, &mut starter);
@@ -72,7 +73,7 @@ impl<'a> OurInstance<'a> {
     }
 
     /// Runs `sampan` with these arguments.
-    pub(super) fn sampan(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn sampan(&self, arguments: &[&str]) -> Result<()> {
         succeed(self.command().args(arguments))
     }
 
@@ -87,7 +88,7 @@ impl<'a> OurInstance<'a> {
     }
 
     /// The words that run the Docker CLI of the engine's image, by the loader it came with.
-    pub(super) fn docker_words(&self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn docker_words(&self) -> Result<Vec<PathBuf>> {
         let cli = state(self.scratch.folder()).join(INSTANCE).join("cli");
         let lib = cli.join("lib");
         let entries = fs::read_dir(&lib).with_context(|| format!("cannot list {}", lib.display()))?;
@@ -102,7 +103,39 @@ impl<'a> OurInstance<'a> {
 
     /// The engine's socket as `docker -H` takes it.
     pub(super) fn docker_host(&self) -> String {
-        format!("unix://{}", run(self.scratch.folder()).join(INSTANCE).join("docker.sock").display())
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Shares a folder of the host with containers, from the next start on.
+    pub(crate) fn share(&self, folder: &str) -> Result<()> {
+        let path = state(self.scratch.folder()).join(INSTANCE).join("settings.json");
+        let settings = serde_json::json!({ "schemaVersion": 1, "filesharingDirectories": [folder] });
+        let write = || fs::File::create(&path)?.write_all(settings.to_string().as_bytes());
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The engine's socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        run(self.scratch.folder()).join(INSTANCE).join("docker.sock")
+    }
+
+    /// dockerd's own socket, as the host can open it while the engine runs.
+    pub(crate) fn bare_socket(&self) -> Result<PathBuf> {
+        let distros = run(self.scratch.folder()).join(INSTANCE).join("distros");
+        let entries = fs::read_dir(&distros).with_context(|| format!("cannot list {}", distros.display()))?;
+        let socket = |entry: fs::DirEntry| -> Option<PathBuf> {
+            let record: serde_json::Value =
+                serde_json::from_slice(&fs::read(entry.path().join("record.json")).ok()?).ok()?;
+            let root = format!("/proc/{}/root", pid(&record)?);
+            Some(Path::new(&root).join("run/docker.sock")).filter(|socket| socket.exists())
+        };
+        let mut sockets = entries.filter_map(|entry| socket(entry.ok()?));
+        sockets.next().context("no process of the engine is on record")
+    }
+
+    /// A file in the bench's folder.
+    pub(super) fn scratch_file(&self, name: &str) -> PathBuf {
+        self.scratch.folder().join(name)
     }
 
     /// `command` on the bench's instance.
@@ -134,6 +167,12 @@ fn succeed(command: &mut Command) -> Result<()> {
         bail!("{command:?} failed");
     }
     Ok(())
+}
+
+/// The first process that a record speaks of.
+fn pid(record: &serde_json::Value) -> Option<i64> {
+    let members = || record.as_object().into_iter().flat_map(|object| object.values());
+    record["pid"].as_i64().or_else(|| members().find_map(pid))
 }
 
 /// Whether a bench in `folder` made an instance.

@@ -23,6 +23,12 @@ impl Samples {
             even => (even[middle - 1] + even[middle]) / 2,
         }
     }
+
+    /// The time within which so many percent were done; zero if there is none.
+    pub(super) fn percentile(&self, percent: usize) -> Duration {
+        let at = (self.sorted.len() * percent).div_ceil(100).saturating_sub(1);
+        self.sorted.get(at).copied().unwrap_or_default()
+    }
 }
 
 impl Samples {
@@ -62,6 +68,14 @@ mod tests {
         assert_eq!(samples(&[900, 100, 200]).median(), Duration::from_millis(200));
         assert_eq!(samples(&[400, 100, 200, 900]).median(), Duration::from_millis(300));
         assert_eq!(samples(&[]).median(), Duration::ZERO);
+    }
+
+    #[test]
+    fn percentiles() {
+        let hundred = samples(&(1..=100).collect::<Vec<_>>());
+        let millis = |percent| hundred.percentile(percent).as_millis();
+        assert_eq!([0, 1, 50, 99, 100].map(millis), [1, 1, 50, 99, 100]);
+        assert_eq!(samples(&[]).percentile(50), Duration::ZERO);
     }
 
     #[test]

@@ -15,14 +15,14 @@ use super::ours;
 const FOLDER: &str = "/var/tmp/sampan-bench";
 
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     folder: PathBuf,
     _lock: File,
 }
 
 impl Scratch {
     /// Takes the folder for this process, free of what an earlier bench left.
-    pub(super) fn take(program: &Path) -> Result<Self> {
+    pub(crate) fn take(program: &Path) -> Result<Self> {
         if fs::metadata("/proc/self").context("cannot look at /proc/self")?.uid() != 0 {
             bail!("the bench makes namespaces and mounts: run it as root");
         }
@@ -41,12 +41,12 @@ impl Scratch {
         Ok(scratch)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Removes the folder, and says so if that is not possible.
-    pub(super) fn remove(self) -> Result<()> {
+    pub(crate) fn remove(self) -> Result<()> {
         self.clear()?;
         fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {FOLDER}"))
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::asker::{Asker, Denied};
 use super::endpoint::{self, Endpoint};
+use super::room::Place;
 use super::upstream::Upstream;
 use super::{reveal, sources};
 use crate::pump;
@@ -34,6 +35,7 @@ pub(super) struct Exchanges<A> {
     asker: Arc<A>,
     upstream: Arc<Upstream>,
     engine: Mutex<Option<Engine>>,
+    place: Place,
 }
 
 /// A connection to the engine; it ends when this is dropped, unless it was upgraded.
@@ -51,8 +53,8 @@ impl Drop for AbortOnDrop {
 }
 
 impl<A: Asker> Exchanges<A> {
-    pub(super) fn new(asker: Arc<A>, upstream: Arc<Upstream>) -> Self {
-        Self { asker, upstream, engine: Mutex::default() }
+    pub(super) fn new(asker: Arc<A>, upstream: Arc<Upstream>, place: Place) -> Self {
+        Self { asker, upstream, engine: Mutex::default(), place }
     }
 
     /// The answer, whatever happens: what goes wrong is one, too.
@@ -73,7 +75,7 @@ impl<A: Asker> Exchanges<A> {
             let engine = hyper::upgrade::on(&mut answer);
             let connection = self.engine().take();
             if let Some(client) = client {
-                tokio::spawn(relay(client, engine, connection));
+                tokio::spawn(relay(client, engine, connection, self.place.clone()));
             }
         }
         self.reveal(endpoint, answer).await
@@ -118,6 +120,10 @@ impl<A: Asker> Exchanges<A> {
                 // The engine had hung up between two requests, and has seen nothing of this one.
                 Err(mut error) if !fresh && error.message().is_some() => {
                     request = error.take_message().expect("just seen");
+                }
+                Err(error) if error.error().is_user() => {
+                    let message = format!("the request broke off: {}", error.error());
+                    return Err(Denied { status: StatusCode::BAD_REQUEST, message });
                 }
                 Err(error) => {
                     let error = error.into_error();
@@ -180,7 +186,7 @@ impl<A: Asker> Exchanges<A> {
 
 /// The bytes of a connection that both sides have upgraded, until both have ended. It outlives the requests before it,
 /// and so does what it came from.
-async fn relay(client: OnUpgrade, engine: OnUpgrade, _connection: Option<Engine>) {
+async fn relay(client: OnUpgrade, engine: OnUpgrade, _connection: Option<Engine>, _place: Place) {
     // One that does not come about is closed, which the other side sees.
     if let (Ok(client), Ok(engine)) = tokio::join!(client, engine) {
         pump::relay(TokioIo::<Upgraded>::new(client), TokioIo::<Upgraded>::new(engine)).await;

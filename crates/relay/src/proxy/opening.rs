@@ -13,6 +13,10 @@ use super::endpoint::Endpoint;
 /// What a client of HTTP/2 with prior knowledge sends first (RFC 9113, 3.4).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
 
+/// Put into the head of a takeover. If dockerd does not take over the connection but answers, a next request on it would
+/// be one that nobody but dockerd has looked at.
+const ONLY_ONE: &[u8] = b"Connection: close\r\n";
+
 /// The longest head that is waited for; hyper's own limit for a request's head.
 const LONGEST_HEAD: usize = 400 * 1024;
 
@@ -25,7 +29,8 @@ pub(super) enum Opening {
     Raw,
 }
 
-/// Reads until it is clear what the connection is. What was read is read again from the stream that comes back.
+/// Reads until it is clear what the connection is. What was read is read again from the stream that comes back; in a
+/// takeover it says in addition that it is the last request.
 pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Opening, Rewound<S>)> {
     let mut read = BytesMut::new();
     let opening = loop {
@@ -36,7 +41,11 @@ pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Ope
             None => {}
         }
     };
-    Ok((opening, Rewound { first: read.freeze(), stream }))
+    let first = match opening {
+        Opening::Raw if !read.starts_with(HTTP2) => as_the_only_one(&read),
+        _ => read.freeze(),
+    };
+    Ok((opening, Rewound { first, stream }))
 }
 
 /// None: more is needed to tell.
@@ -58,7 +67,16 @@ fn judge(read: &[u8]) -> Option<Opening> {
     // dockerd gives up HTTP on these even when nobody asked it to upgrade, and so must whoever is in between.
     let head_end = memchr::memmem::find(read, b"\r\n\r\n")?;
     let upgrades = read[..head_end].split(|byte| *byte == b'\n').any(is_upgrade);
-    Some(if upgrades { Opening::Requests } else { Opening::Raw })
+    // A line that continues the one before it would become part of what is put there.
+    let continues = matches!(read[line_end + 1], b' ' | b'\t');
+    Some(if upgrades || continues { Opening::Requests } else { Opening::Raw })
+}
+
+/// The line comes first: where the head ends, dockerd may see in another way.
+fn as_the_only_one(read: &[u8]) -> Bytes {
+    let line_end = memchr::memchr(b'\n', read).map_or(read.len(), |at| at + 1);
+    let (request, rest) = read.split_at(line_end);
+    Bytes::from([request, ONLY_ONE, rest].concat())
 }
 
 fn is_upgrade(line: &[u8]) -> bool {
@@ -122,7 +140,14 @@ mod tests {
         let (opening, mut rewound) = read(sent).await.unwrap();
         let mut all = Vec::new();
         rewound.read_to_end(&mut all).await.unwrap();
-        assert_eq!(all, sent);
+        if opening == Opening::Requests || sent.starts_with(HTTP2) {
+            assert_eq!(all, sent);
+        } else {
+            let text = String::from_utf8_lossy(&all);
+            let (first, rest) = text.split_once("\nConnection: close\r").expect("the first header");
+            assert_eq!(format!("{first}{rest}").as_bytes(), sent);
+            assert!(!first.contains('\n'), "{text}");
+        }
         opening
     }
 
@@ -137,6 +162,9 @@ mod tests {
             ("POST /v1.20/containers/x/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n", Opening::Raw),
             ("POST /v1.20/containers/x/attach HTTP/1.1\r\nuPgrade: tcp\r\n\r\n", Opening::Requests),
             ("POST /exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", Opening::Raw),
+            ("POST /exec/x/start HTTP/1.1\n\nPOST /containers/create HTTP/1.1\r\n\r\n", Opening::Raw),
+            ("POST /exec/x/start HTTP/1.1\r\n a: b\r\n\r\n", Opening::Requests),
+            ("POST /exec/x/start HTTP/1.1\n\ta\r\n\r\n", Opening::Requests),
             ("POST /containers/create HTTP/1.1\r\n\r\n", Opening::Requests),
             ("POST /containers/x/attach HTTP/1.1\r\nHost", Opening::Requests),
         ] {

@@ -35,11 +35,15 @@ struct Door {
 
 impl Door {
     fn open(patience: Duration) -> Self {
+        Self::with_room(room::MOST, patience)
+    }
+
+    fn with_room(most: usize, patience: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("front")).unwrap();
         let state = Arc::new(|| "starting".to_owned());
         let upstream = Upstream { socket: folder.path().join("engine"), patience, state };
-        tokio::spawn(serve(listener, upstream, Host));
+        tokio::spawn(serve_in(Room::new(most), listener, upstream, Host));
         Self { folder }
     }
 
@@ -146,7 +150,8 @@ async fn nobody_waits_for_a_client_that_has_left() {
     };
     let (mut client, attended) = UnixStream::pair().unwrap();
     say(&mut client, "GET /info HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    let attending = tokio::spawn(attend(attended, Arc::new(upstream), Arc::new(Host)));
+    let place = Room::new(1).place(LONG).await.unwrap();
+    let attending = tokio::spawn(attend(attended, Arc::new(upstream), Arc::new(Host), place));
     drop(client);
     timeout(LONG, attending).await.expect("its patience is not waited for").unwrap();
 }
@@ -337,16 +342,20 @@ async fn bytes_around_the_upgrade_are_not_lost() {
 
 #[tokio::test]
 async fn an_old_clients_takeover_and_http2_are_passed_on() {
-    for words in [
-        "POST /v1.21/exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0",
+    for (words, expected) in [
+        (
+            "POST /v1.21/exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+            // So that there is no second request, which nobody would look at.
+            "POST /v1.21/exec/x/start HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        ),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"),
     ] {
         let door = Door::open(LONG);
         let engine = door.engine();
         let mut client = door.client().await;
         say(&mut client, words).await;
         let mut stream = engine.accept().await;
-        assert_eq!(until(&mut stream, &words[words.len() - 2..]).await.unwrap(), words);
+        assert_eq!(until(&mut stream, &words[words.len() - 2..]).await.unwrap(), expected);
         say(&mut stream, "HTTP/1.1 200 OK\r\n\r\nraw").await;
         until(&mut client, "raw").await.unwrap();
         say(&mut client, "more").await;
@@ -452,4 +461,75 @@ async fn a_slow_reader_holds_up_the_engine() {
         read += timeout(LONG, client.read(&mut buffer)).await.expect("it goes on").unwrap();
     }
     writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_not_blamed_on_the_engine() {
+    let door = Door::open(LONG);
+    let engine = door.engine();
+    let lies = "POST /images/load HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nZZ\r\n";
+    let (answer, ()) = tokio::join!(ask(&door, lies), async {
+        rest(&mut engine.accept().await).await; // it hears of the end, too
+    });
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("the request broke off"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_has_the_headers_that_the_engine_gave_it() {
+    let door = Door::open(LONG);
+    door.engine().echo();
+    let answer = ask(&door, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(answer, "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nGET /_ping HTTP/1.1");
+}
+
+#[tokio::test]
+async fn an_asker_has_only_so_many_connections() {
+    let door = Door::with_room(2, Duration::from_millis(20));
+    let engine = door.engine();
+    let idle = door.client().await;
+    let mut attached = door.client().await;
+    say(
+        &mut attached,
+        "POST /exec/x/start HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+    )
+    .await;
+    let mut stream = engine.accept().await;
+    head(&mut stream).await.unwrap();
+    say(&mut stream, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello").await;
+    until(&mut attached, "hello").await.unwrap();
+    engine.echo();
+
+    let ping = "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n";
+    for _ in 0..3 {
+        let answer = ask(&door, ping).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 503 ") && answer.contains("2 connections to this Docker"),
+            "{answer}"
+        );
+    }
+    // Either of the two gives its place back.
+    drop(idle);
+    until_served(&door, ping).await;
+    let _idle = door.client().await;
+    assert!(ask(&door, ping).await.starts_with("HTTP/1.1 503 "));
+    drop((attached, stream));
+    until_served(&door, ping).await;
+}
+
+async fn until_served(door: &Door, request: &str) {
+    let served = async { while !ask(door, request).await.starts_with("HTTP/1.1 200 ") {} };
+    timeout(LONG, served).await.expect("there is a place again");
+}
+
+#[tokio::test]
+async fn who_finds_no_place_waits_for_one() {
+    let door = Door::with_room(1, LONG);
+    door.engine().echo();
+    let idle = door.client().await;
+    let mut client = door.client().await;
+    say(&mut client, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let early = timeout(Duration::from_millis(50), client.readable()).await;
+    assert!(early.is_err(), "it is served beside the other one");
+    drop(idle);
+    assert!(until(&mut client, "GET /_ping HTTP/1.1").await.unwrap().starts_with("HTTP/1.1 200 OK"));
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sampan_e2e::case::Case;
+use sampan_e2e::http::{read_head, unframed};
 use sampan_e2e::{shared, waiting};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -76,27 +77,6 @@ fn half_close() {
     stream.read_to_end(&mut raw).expect("the container's end closes the stream");
     assert_eq!(String::from_utf8_lossy(&unframed(&raw)), "100000\nend\n");
     instance.docker(&["rm", "-f", &id]).ok();
-}
-
-fn read_head(stream: &mut UnixStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).expect("the engine answers");
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
-}
-
-/// The payloads of Docker's frames: stream number, three zeros, length (big endian), payload.
-fn unframed(mut raw: &[u8]) -> Vec<u8> {
-    let mut payload = Vec::new();
-    while let Some((head, rest)) = raw.split_first_chunk::<8>() {
-        let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        payload.extend_from_slice(&rest[..length]);
-        raw = &rest[length..];
-    }
-    payload
 }
 
 fn many() {
