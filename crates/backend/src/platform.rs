@@ -79,6 +79,10 @@ pub trait Platform: Send + Sync {
     /// Removes a stopped distribution and its storage.
     fn unregister(&self, name: &str) -> Result<(), Error>;
 
+    /// Undoes what is in the user's distributions for an engine that is not installed any more. What could not be done,
+    /// one sentence each: it is tried again when the distribution is started.
+    fn withdraw(&self) -> Vec<String>;
+
     /// Removes everything of the instance, whatever state it is in; nothing of it may run.
     fn erase(&self) -> Result<(), Error>;
 
@@ -138,6 +142,8 @@ pub enum Extent {
 pub struct Down {
     /// Everything that failed.
     pub errors: Vec<Error>,
+    /// What failed with the disks of the user's distributions when only the engine was taken down: it is in nobody's way.
+    pub warnings: Vec<Error>,
     /// The user's distributions that run or are worked on, by name: what they stand on goes on.
     pub remaining: Vec<String>,
 }

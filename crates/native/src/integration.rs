@@ -8,8 +8,9 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use sampan_backend::platform::Platform;
 use sampan_backend::{Error, settings};
@@ -38,6 +39,9 @@ const GROUP: &str = "docker";
 /// The ids of a distribution without a user namespace: the host's.
 const HOST: IdRange = IdRange { base: 0, count: u32::MAX };
 
+/// How long a distribution's disk may take to say who is in that group.
+const READING: Duration = Duration::from_secs(2);
+
 /// What the service knows of integration.
 #[derive(Debug, Default)]
 pub(crate) struct Integration {
@@ -47,6 +51,8 @@ pub(crate) struct Integration {
     settings: Mutex<()>,
     /// What became of the files of distributions.
     outcomes: Mutex<BTreeMap<Guid, Outcome>>,
+    /// Why the last start of a distribution failed, as one sentence.
+    failed_starts: Mutex<BTreeMap<Guid, String>>,
 }
 
 /// What became of the files that integration writes into a distribution.
@@ -91,6 +97,24 @@ impl Integration {
 
     pub(crate) fn forget(&self, guid: &Guid) {
         self.outcomes().remove(guid);
+    }
+
+    /// Why the last start of a distribution failed, if this service has tried it and it did.
+    pub(crate) fn failed_start(&self, guid: &Guid) -> Option<String> {
+        self.failed_starts().get(guid).cloned()
+    }
+
+    /// What became of a start; none: it runs.
+    pub(crate) fn remember_start(&self, guid: &Guid, why: Option<String>) {
+        let mut failed = self.failed_starts();
+        match why {
+            Some(why) => failed.insert(*guid, why),
+            None => failed.remove(guid),
+        };
+    }
+
+    fn failed_starts(&self) -> MutexGuard<'_, BTreeMap<Guid, String>> {
+        self.failed_starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outcomes(&self) -> MutexGuard<'_, BTreeMap<Guid, Outcome>> {
@@ -228,11 +252,17 @@ impl Native {
             .join(hub.process.pid.to_string())
             .join("root")
             .join(view.strip_prefix("/").ok()?);
-        if !sampan_sys::mount::is_mount_point(&view).ok()? {
-            return None;
-        }
-        let root = File::open(view).ok()?;
-        Some(probe::read(root, "etc/group").unwrap_or_default())
+        let read = move || {
+            if !sampan_sys::mount::is_mount_point(&view).ok()? {
+                return None;
+            }
+            let root = File::open(view).ok()?;
+            Some(probe::read(root, "etc/group").unwrap_or_default())
+        };
+        let (tell, told) = mpsc::sync_channel(1);
+        // A disk may hang for ever, and all distributions wait here for each.
+        let looking = thread::Builder::new().name("groups".to_owned()).spawn(move || tell.send(read()));
+        looking.ok().and_then(|_| told.recv_timeout(READING).ok()).flatten()
     }
 }
 

@@ -348,6 +348,10 @@ impl Platform for Native {
         self.remove_storage(name)
     }
 
+    fn withdraw(&self) -> Vec<String> {
+        self.withdraw_files()
+    }
+
     fn erase(&self) -> Result<(), Error> {
         self.erase_everything()
     }

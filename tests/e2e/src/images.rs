@@ -113,9 +113,11 @@ fn repacked(name: &str, add: impl FnOnce(&Path, &str)) -> PathBuf {
     packed
 }
 
-fn make_busybox() -> PathBuf {
-    let folder = fresh("busybox");
-    let download = || Tool::new("apt-get").args(["download", "busybox-static"]).folder(&folder).run();
+/// The files of a Debian package, in `unpacked` below `folder`, where no other package is.
+#[track_caller]
+pub(crate) fn package(name: &str, folder: &Path) -> PathBuf {
+    files::make_folder(folder);
+    let download = || Tool::new("apt-get").args(["download", name]).folder(folder).run();
     let mut downloaded = download();
     if downloaded.code() != Some(0) {
         // A fresh machine has no package lists.
@@ -124,10 +126,16 @@ fn make_busybox() -> PathBuf {
     }
     downloaded.ok();
     let package =
-        files::entries(&folder).into_iter().find(|path| path.extension().is_some_and(|e| e == "deb"));
+        files::entries(folder).into_iter().find(|path| path.extension().is_some_and(|e| e == "deb"));
     let package = package.expect("apt-get download puts the package into the folder it runs in");
     let unpacked = folder.join("unpacked");
     Tool::new("dpkg").arg("-x").arg(&package).arg(&unpacked).run().ok();
+    unpacked
+}
+
+fn make_busybox() -> PathBuf {
+    let folder = fresh("busybox");
+    let unpacked = package("busybox-static", &folder);
 
     let root = folder.join("root");
     for name in ["bin", "tmp", "etc", "proc", "sys", "dev", "run", "var"] {

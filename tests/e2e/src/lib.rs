@@ -17,6 +17,7 @@ pub mod http;
 pub mod images;
 pub mod instance;
 pub mod kernel;
+pub mod listing;
 pub mod netns;
 pub mod processes;
 pub mod random;

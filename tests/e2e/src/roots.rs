@@ -26,6 +26,23 @@ pub fn small() -> PathBuf {
     .clone()
 }
 
+/// A tarball of [`small`] with the C library musl, and `/usr/bin/through-musl`, which needs it and runs its arguments.
+#[track_caller]
+pub fn musl() -> PathBuf {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let folder = fresh("musl");
+        let tree = folder.join("tree");
+        files::make_folder(&tree);
+        Tool::new("tar").arg("-xf").arg(small()).arg("-C").arg(&tree).run().ok();
+        let library = images::package("musl", &folder.join("library"));
+        Tool::new("cp").args(["-a", "--"]).args(files::entries(&library)).arg(&tree).run().ok();
+        compile_for_musl(&tree, &folder);
+        pack(&tree, &folder.join("musl.tar"))
+    })
+    .clone()
+}
+
 /// A tarball of Debian stable with systemd, built by `scripts/debian-root`, unless one was given.
 #[track_caller]
 pub fn debian() -> PathBuf {
@@ -46,6 +63,37 @@ pub fn debian() -> PathBuf {
         tar
     })
     .clone()
+}
+
+/// Makes `/usr/bin/through-musl` in a tree that has the C library musl. `folder` is for what that needs.
+fn compile_for_musl(tree: &Path, folder: &Path) {
+    let source = folder.join("through.c");
+    files::write(
+        &source,
+        "int execvp(const char *, char *const *); void perror(const char *);\n\
+         int main(int count, char **words) { execvp(words[1], words + 1); perror(words[1]); return 127; }\n",
+    );
+    let found = files::names(&tree.join("lib")).into_iter().find(|name| name.starts_with("ld-musl-"));
+    let loader = format!("lib/{}", found.expect("the package has a loader"));
+    let library = fs::canonicalize(tree.join(&loader)).expect("it leads to the library");
+    let library = library.parent().expect("it is in a folder");
+    let begin = images::package("musl-dev", &folder.join("begin")).join("usr/lib");
+    let begin = begin.join(library.file_name().expect("it has the name of the machine"));
+    let program = tree.join("usr/bin/through-musl");
+    files::make_folder(&tree.join("usr/bin"));
+    // Of the host's compiler nothing but its code goes in.
+    Tool::new("cc")
+        .args(["-nostdinc", "-nostdlib", "-fno-stack-protector", "-no-pie", "-fno-pie", "-o"])
+        .arg(&program)
+        .args(["crt1.o", "crti.o"].map(|name| begin.join(name)))
+        .arg(&source)
+        .arg("-L")
+        .arg(library)
+        .arg("-l:libc.so")
+        .arg(begin.join("crtn.o"))
+        .arg(format!("-Wl,--dynamic-linker=/{loader}"))
+        .run()
+        .ok();
 }
 
 /// What [`small`] has beyond busybox.

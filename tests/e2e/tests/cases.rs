@@ -15,8 +15,12 @@ mod hardening;
 mod host_paths;
 mod hostile_tars;
 mod install;
+mod integration_durable;
+mod integration_harm;
+mod integration_journal;
 mod integration_layers;
 mod integration_paths;
+mod integration_roots;
 mod integration_socket;
 mod integration_switch;
 mod interrupted;
@@ -80,6 +84,10 @@ pub(crate) fn all() -> Vec<Case> {
         sessions::cases(),
         life::cases(),
         install::cases(),
+        integration_durable::cases(),
+        integration_harm::cases(),
+        integration_journal::cases(),
+        integration_roots::cases(),
         integration_layers::cases(),
         hardening::cases(),
         storage::cases(),

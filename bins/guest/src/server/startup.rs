@@ -23,14 +23,14 @@ pub(super) fn install_tools(facts: &Facts, warnings: &mut Vec<String>) {
     if let Err(error) = write_atomic(Path::new(inside::FACTS), &bytes, 0o644) {
         verb::log(&format!("wslpath and wslinfo will not work: {error}"));
     }
-    let Some(folder) = ["/usr/bin", "/bin"].map(Path::new).into_iter().find(|folder| folder.is_dir()) else {
-        return;
-    };
+    let folders = ["/usr/bin", "/bin"].map(Path::new);
+    let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else { return };
     for name in inside::TOOLS {
-        let link = folder.join(name);
-        if link.symlink_metadata().is_ok() {
+        // The first folder may be there only since the last start, and may go again.
+        if folders.iter().any(|folder| folder.join(name).symlink_metadata().is_ok()) {
             continue;
         }
+        let link = folder.join(name);
         if let Err(error) = symlink(PROGRAM, &link) {
             warnings.push(format!("Cannot install {}: {error}", link.display()));
         }

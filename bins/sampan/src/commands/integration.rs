@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use sampan_model::integration::{Action, Row, State, Switch};
+use sampan_model::integration::{Action, Row, Switch};
 use sampan_model::wsl::service::Request;
 use serde_json::json;
 
@@ -108,13 +108,14 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn detail(row: &Row) -> String {
-    let default = (row.switch == Switch::Default).then(|| "the default distribution".to_owned());
-    let when = (row.state == State::Preparing).then(|| "begins with its next start".to_owned());
-    default.into_iter().chain(when).chain(row.detail.clone()).collect::<Vec<_>>().join("; ")
+    let why = (row.switch == Switch::Default).then(|| "the default distribution".to_owned());
+    why.into_iter().chain(row.detail.clone()).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
 mod tests {
+    use sampan_model::integration::State;
+
     use super::*;
 
     #[test]

@@ -29,6 +29,9 @@ impl Engine {
         stage(sink, Stage::TakeDown);
         let mut down = self.platform.shut_down(extent, limit);
         errors.append(&mut down.errors);
+        for error in down.warnings.drain(..) {
+            sink(Event::Warning { message: error.to_string() });
+        }
         Down { errors, ..down }
     }
 
@@ -85,6 +88,9 @@ impl Engine {
             if is_internal(&distribution.name) {
                 self.platform.unregister(&distribution.name)?;
             }
+        }
+        for message in self.platform.withdraw() {
+            sink(Event::Warning { message });
         }
         Ok(down.remaining)
     }

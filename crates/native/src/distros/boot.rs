@@ -44,7 +44,10 @@ pub(super) const TREE: &str = "rootfs/fs";
 impl Distros {
     /// Starts a stopped distribution. The caller has its turn.
     pub(super) fn boot(&self, entry: &Entry, tell: Tell<'_>) -> Result<(), Failure> {
-        self.try_boot(entry, tell).map_err(|failure| failure.in_context(Context::CreateInstance))
+        let booted = self.try_boot(entry, tell);
+        let why = booted.as_ref().err().map(ToString::to_string);
+        self.native.integration.remember_start(&entry.guid, why);
+        booted.map_err(|failure| failure.in_context(Context::CreateInstance))
     }
 
     fn try_boot(&self, entry: &Entry, tell: Tell<'_>) -> Result<(), Failure> {
@@ -112,7 +115,9 @@ impl Distros {
                     ));
                 }
                 native.show_disks(&running).into_iter().for_each(warn);
-                if spec.integration.as_ref().is_some_and(|integration| integration.on) {
+                let on = spec.integration.as_ref().is_some_and(|integration| integration.on);
+                // What could not be undone while its disk was not there is undone now.
+                if on || native.has_files(&entry.guid) {
                     let aligned = native.align_files(entry).unwrap_or_else(|error| vec![error.to_string()]);
                     aligned.into_iter().for_each(warn);
                 }

@@ -1,11 +1,13 @@
 //! Turning WSL integration on and off, and how it is in each distribution.
 
 use std::sync::Arc;
+use std::thread;
 
 use sampan_backend::settings;
+use sampan_model::distro::{ENGINE, Guid};
 use sampan_model::document;
 use sampan_model::integration::{Action, Row, State, Switch, switches};
-use sampan_model::registry::Entry;
+use sampan_model::registry::{Entry, Registry};
 use sampan_model::settings::Settings;
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::service::Reply;
@@ -91,8 +93,15 @@ impl Distros {
         let native = &self.native;
         let settings = settings::load(&native.instance.settings()).map_err(failure)?;
         let registry = native.store.current().map_err(failure)?;
-        let all = switches(&settings, &registry).into_iter();
-        Ok(all.map(|(entry, switch)| native.integration_row(entry, switch)).collect())
+        // Side by side: each that hangs is waited for.
+        Ok(thread::scope(|scope| {
+            let look = |(entry, switch)| scope.spawn(move || native.integration_row(entry, switch));
+            let rows: Vec<_> = switches(&settings, &registry).into_iter().map(look).collect();
+            let join = |row: thread::ScopedJoinHandle<'_, Row>| {
+                row.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
+            };
+            rows.into_iter().map(join).collect()
+        }))
     }
 
     fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<(), Failure> {
@@ -132,14 +141,14 @@ pub(super) fn align_files_aside(native: &Arc<Native>) {
         return;
     };
     for (entry, switch) in switches(&settings, &registry) {
-        let has = native.has_files(&entry.guid);
+        let (has, wanted) = (native.has_files(&entry.guid), is_wanted(switch, &registry));
         let runs = || matches!(Running::find(&native.instance, &entry.guid), Ok(Some(_)));
-        if has == switch.is_on() || (switch.is_on() && !runs()) {
+        if has == wanted || (wanted && !runs()) {
             continue;
         }
         let (native, entry) = (Arc::clone(native), entry.clone());
         // Without a thread the next change does it.
-        let _ = std::thread::Builder::new().name("integration".to_owned()).spawn(move || {
+        let _ = thread::Builder::new().name("integration".to_owned()).spawn(move || {
             // Refused: whoever has the turn for long does it when that is done.
             let Ok(_turn) = native.turns.take(entry.guid, Doing::Briefly) else { return };
             if native.align_files(&entry).is_ok() {
@@ -149,9 +158,36 @@ pub(super) fn align_files_aside(native: &Arc<Native>) {
     }
 }
 
+/// Whether a distribution is to have the files: without an engine they are of no use.
+fn is_wanted(switch: Switch, registry: &Registry) -> bool {
+    switch.is_on() && registry.find(ENGINE).is_some()
+}
+
 impl Native {
+    /// Takes the files out of all distributions that are not to have them; what could not be done, one sentence each.
+    pub(crate) fn withdraw_files(&self) -> Vec<String> {
+        let Ok(registry) = self.store.current() else { return Vec::new() };
+        let withdraw = |entry: &Entry| {
+            let failed = |why: String| vec![format!("{}: {why}", entry.name)];
+            let Ok(_turn) = self.turns.take(entry.guid, Doing::Briefly) else {
+                return failed(
+                    "it is being worked on, and what integration has written into it stays until then"
+                        .to_owned(),
+                );
+            };
+            self.align_files(entry).unwrap_or_else(|error| failed(error.to_string()))
+        };
+        thread::scope(|scope| {
+            let has = registry.distributions.iter().filter(|entry| self.has_files(&entry.guid));
+            let all: Vec<_> = has.map(|entry| scope.spawn(move || withdraw(entry))).collect();
+            all.into_iter()
+                .flat_map(|one| one.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
+                .collect()
+        })
+    }
+
     /// Whether `docker` is to work in a distribution.
-    fn switch_of(&self, guid: &sampan_model::distro::Guid) -> Result<Option<Switch>, sampan_backend::Error> {
+    fn switch_of(&self, guid: &Guid) -> Result<Option<Switch>, sampan_backend::Error> {
         let settings = settings::load(&self.instance.settings())?;
         let registry = self.store.current()?;
         Ok(switches(&settings, &registry)
@@ -162,8 +198,9 @@ impl Native {
 
     /// Brings the files of a distribution to what its switch says; what is to be told. The caller has its turn.
     pub(super) fn align_files(&self, entry: &Entry) -> Result<Vec<String>, sampan_backend::Error> {
-        let on = self.switch_of(&entry.guid)?.is_some_and(Switch::is_on);
-        if !on {
+        let switch = self.switch_of(&entry.guid)?.unwrap_or(Switch::Off);
+        let registry = self.store.current()?;
+        if !is_wanted(switch, &registry) {
             let kept = self.undo_files(entry)?;
             self.integration.forget(&entry.guid);
             let kept = kept.iter().map(|path| {
@@ -172,7 +209,7 @@ impl Native {
             return Ok(kept.collect());
         }
         if !self.instance.cli().exists() {
-            // Without an engine there is no CLI either; the next start of the distribution looks again.
+            // The engine is not whole; the next start of the distribution looks again.
             return Ok(Vec::new());
         }
         if self.has_files(&entry.guid) && self.integration.outcome(&entry.guid).is_none_or(|it| it.is_good())
@@ -196,27 +233,104 @@ impl Native {
     }
 
     fn integration_row(&self, entry: &Entry, switch: Switch) -> Row {
-        let name = entry.name.clone();
-        let (state, detail) = match (switch, self.integration.outcome(&entry.guid)) {
-            (Switch::Off, _) => (State::Off, None),
-            (Switch::VersionOne, _) => {
-                (State::Failed, Some(format!("of version 1: `wsl --set-version {name} 2`")))
+        let (state, detail) = self.integration_state(entry, switch);
+        Row { name: entry.name.clone(), switch, state, detail }
+    }
+
+    /// How integration is in a distribution, and why. Nothing is started for it.
+    fn integration_state(&self, entry: &Entry, switch: Switch) -> (State, Option<String>) {
+        let (name, guid) = (&entry.name, &entry.guid);
+        let has_files = self.has_files(guid);
+        match switch {
+            Switch::Off => {
+                let left = || format!("`sampan integration disable {name}` undoes what is left of it");
+                return (State::Off, has_files.then(left));
             }
-            (_, Some(Outcome::Failed { why })) => (State::Failed, Some(why)),
-            (_, outcome) => {
-                let runs = matches!(Running::find(&self.instance, &entry.guid), Ok(Some(_)));
-                let state = match (self.has_files(&entry.guid), runs) {
-                    (false, _) => State::Preparing,
-                    (true, false) => State::DistributionStopped,
-                    (true, true) => State::Ready,
-                };
-                let foreign = match outcome {
-                    Some(Outcome::Written { foreign }) => foreign.first().cloned(),
-                    _ => None,
-                };
-                (state, foreign.map(|path| format!("its own {} is used", path.display())))
+            Switch::VersionOne => {
+                return (State::Failed, Some(format!("of version 1: `wsl --set-version {name} 2`")));
             }
+            Switch::Default | Switch::Chosen => {}
+        }
+        let running = Running::find(&self.instance, guid).ok().flatten();
+        let doing = self.turns.doing(guid);
+        let in_hand = doing.is_some();
+        let outcome = self.integration.outcome(guid);
+        let obstacle = match &running {
+            Some(running) if !in_hand && !running.answers(&self.instance) => {
+                Some(format!("it does not answer: `wsl --terminate {name}` ends it"))
+            }
+            // Its disk may be on its way to another place.
+            None if doing.is_none_or(|doing| doing == Doing::Briefly) => {
+                self.layers.obstacle(entry).or_else(|| self.integration.failed_start(guid))
+            }
+            _ => None,
         };
-        Row { name, switch, state, detail }
+        if let Some(why) = obstacle {
+            return (State::Failed, Some(why));
+        }
+        let foreign = match &outcome {
+            Some(Outcome::Failed { why }) => return (State::Failed, Some(why.clone())),
+            Some(Outcome::Written { foreign }) => foreign.first(),
+            None if in_hand => return (State::Preparing, None),
+            None => None,
+        };
+        let detail = foreign.map(|path| format!("its own {} is used", path.display()));
+        match (has_files, running) {
+            (false, _) => (State::Preparing, Some("begins with its next start".to_owned())),
+            (true, None) => (State::DistributionStopped, detail),
+            (true, Some(_)) => (State::Ready, detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_model::instance::Instance;
+
+    use super::*;
+
+    #[test]
+    fn a_state_comes_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = Instance::new("x", &folder.path().join("state"), &folder.path().join("run")).unwrap();
+        let native = Native::unprepared(instance, "/no/such/sampan-guest".into());
+        let entry = Entry::new(Guid::from_random([3; 16]), "d", 2);
+        let why = |switch| native.integration_state(&entry, switch);
+
+        assert_eq!(why(Switch::Off), (State::Off, None));
+        let (state, gone) = why(Switch::Chosen);
+        assert_eq!(state, State::Failed);
+        assert!(gone.unwrap().contains("ext4.img"));
+        let image = crate::disk::image_of(&native.instance, &entry);
+        std::fs::create_dir_all(image.parent().unwrap()).unwrap();
+        sampan_sys::fs::write_atomic(&image, &[0; 4096], 0o600).unwrap();
+        let waits = (State::Preparing, Some("begins with its next start".to_owned()));
+        assert_eq!(why(Switch::Chosen), waits);
+
+        native.integration.remember_start(&entry.guid, Some("it died".to_owned()));
+        assert_eq!(why(Switch::Default), (State::Failed, Some("it died".to_owned())));
+        native.integration.remember_start(&entry.guid, None);
+        assert_eq!(why(Switch::Default), waits);
+        let outcome = Outcome::Failed { why: "it is full".to_owned() };
+        native.integration.remember(&entry.guid, outcome);
+        assert_eq!(why(Switch::Chosen), (State::Failed, Some("it is full".to_owned())));
+
+        let journal = native.instance.integration_journal(&entry.guid);
+        std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
+        sampan_sys::fs::write_atomic(&journal, b"{}", 0o600).unwrap();
+        let outcome = Outcome::Written { foreign: vec!["/bin/docker".into()] };
+        native.integration.remember(&entry.guid, outcome);
+        let used = Some("its own /bin/docker is used".to_owned());
+        assert_eq!(why(Switch::Chosen), (State::DistributionStopped, used));
+        assert!(why(Switch::Off).1.unwrap().contains("`sampan integration disable d`"));
+    }
+
+    #[test]
+    fn without_an_engine_no_distribution_has_the_files() {
+        let mut registry = Registry::default();
+        assert!(!is_wanted(Switch::Chosen, &registry));
+        registry.distributions.push(Entry::new(Guid::from_random([1; 16]), ENGINE, 2));
+        assert!(is_wanted(Switch::Chosen, &registry) && is_wanted(Switch::Default, &registry));
+        assert!(!is_wanted(Switch::Off, &registry) && !is_wanted(Switch::VersionOne, &registry));
     }
 }

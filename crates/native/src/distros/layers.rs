@@ -163,6 +163,13 @@ impl Layers {
         }))
     }
 
+    /// What is wrong with the disk of a distribution that does not run, in words; none: nothing that can be seen from outside.
+    pub(crate) fn obstacle(&self, entry: &Entry) -> Option<String> {
+        let image = disk::image_of(&self.instance, entry);
+        let looked = find_storage(&self.instance, entry).and_then(|()| require_sound(entry, &image));
+        looked.err().map(in_words)
+    }
+
     /// An error when containers use files of a distribution, which names them.
     pub(crate) fn require_unused(&self, entry: &Entry) -> Result<(), Failure> {
         let containers = holders::containers(&self.instance, &disk::image_of(&self.instance, entry));
@@ -226,10 +233,7 @@ impl Layers {
                     all_told.remove(guid);
                     return None;
                 }
-                Some(Err(Failure { hint: Some(hint), message, .. })) => {
-                    format!("{} ({hint})", message.trim_end())
-                }
-                Some(Err(failure)) => failure.to_string(),
+                Some(Err(failure)) => in_words(failure.clone()),
                 None => format!("its disk could not be mounted within {} s", LIMIT.as_secs()),
             };
             all_told.insert(*guid).then(|| format!("containers do not see the files of {name}: {why}"))
@@ -291,6 +295,14 @@ fn require_sound(entry: &Entry, image: &Path) -> Result<(), Failure> {
         Ok(false) => Ok(()),
         Ok(true) => Err(failure().hint(format!("`wsl -d {name}` repairs it; then start the containers"))),
         Err(error) => Err(super::storage::cannot("read", image, &error)),
+    }
+}
+
+/// A failure with what mends it, on one line.
+fn in_words(failure: Failure) -> String {
+    match failure {
+        Failure { hint: Some(hint), message, .. } => format!("{} ({hint})", message.trim_end()),
+        failure => failure.to_string(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sampan_backend::Error;
 use sampan_backend::platform::{Down, Extent};
 use sampan_model::distro::{ENGINE, Guid, is_internal};
+use sampan_model::registry::Entry;
 
 use super::Native;
 use crate::distro::Running;
@@ -28,14 +29,17 @@ impl Native {
             Extent::Engine => self.in_use(&busy),
         };
         let busy: Vec<Guid> = busy.into_iter().map(|(guid, _)| guid).collect();
-        let errors = if extent == Extent::Everything || remaining.is_empty() {
-            let mut errors = self.take_everything_down(&busy, deadline);
+        let mut down = if extent == Extent::Everything || remaining.is_empty() {
+            let mut down = self.take_everything_down(&busy, deadline);
             // The disks that the user attached come back after a plain stop.
-            errors.extend(self.put_disks_away(extent == Extent::Everything));
-            errors
+            down.errors.extend(self.put_disks_away(extent == Extent::Everything));
+            down
         } else {
             self.take_engine_down(&busy, deadline)
         };
+        if extent == Extent::Everything {
+            down.errors.append(&mut down.warnings);
+        }
         if Running::all(&self.instance).is_empty() {
             // Nobody sees it any more.
             let _ = fs::remove_dir_all(self.instance.integration());
@@ -43,16 +47,16 @@ impl Native {
             // What can't be told is told of by the next start.
             let _ = self.announce_engine(false);
         }
-        Down { errors, remaining }
+        Down { remaining, ..down }
     }
 
-    fn take_everything_down(&self, busy: &[Guid], deadline: Duration) -> Vec<Error> {
+    fn take_everything_down(&self, busy: &[Guid], deadline: Duration) -> Down {
         let mut errors = self.end_users(deadline);
         let mut note = |result: Result<(), Error>| errors.extend(result.err());
         for running in Running::all(&self.instance) {
             note(running.terminate(&self.instance, deadline).map_err(Error::from));
         }
-        self.layers.take_all_off(busy).into_iter().for_each(|error| note(Err(error)));
+        let mut warnings = self.layers.take_all_off(busy);
         if let Ok(Some(hub)) = self.hub() {
             for guid in self.engine_storages() {
                 let image = disk::image(&self.instance, &guid);
@@ -66,11 +70,11 @@ impl Native {
             note(hub.stop(&self.instance).map_err(Error::from));
         }
         note(self.end_lost(None));
-        for image in self.images(busy) {
-            if image.exists() {
-                note(wait_free(&image).map_err(Error::from));
-            }
-        }
+        let (engine_s, user_s) = self.images(busy);
+        let held =
+            |image: &PathBuf| image.exists().then(|| wait_free(image).err()).flatten().map(Error::from);
+        engine_s.iter().filter_map(held).for_each(|error| note(Err(error)));
+        warnings.extend(user_s.iter().filter_map(held));
         note(
             cgroup::Host::detect()
                 .and_then(|host| host.remove(&self.instance.cgroup(), None))
@@ -84,18 +88,18 @@ impl Native {
         }
         let _ = fs::remove_dir_all(self.instance.run().join("distros"));
         let _ = fs::remove_dir(self.instance.run().join("hub"));
-        errors
+        Down { errors, warnings, remaining: Vec::new() }
     }
 
     /// The engine's distribution and its disks; hub and network go on.
-    fn take_engine_down(&self, busy: &[Guid], deadline: Duration) -> Vec<Error> {
+    fn take_engine_down(&self, busy: &[Guid], deadline: Duration) -> Down {
         let mut errors = Vec::new();
         let mut note = |result: Result<(), Error>| errors.extend(result.err());
         for running in Running::all(&self.instance).iter().filter(|running| !running.is_user_s()) {
             note(running.terminate(&self.instance, deadline).map_err(Error::from));
         }
         note(self.end_lost(Some(ENGINE)));
-        self.layers.take_all_off(busy).into_iter().for_each(|error| note(Err(error)));
+        let warnings = self.layers.take_all_off(busy);
         if let Ok(Some(hub)) = self.hub() {
             for guid in self.engine_storages() {
                 let image = disk::image(&self.instance, &guid);
@@ -108,7 +112,7 @@ impl Native {
                 .map_err(Error::from),
         );
         let _ = fs::remove_file(self.instance.docker_socket());
-        errors
+        Down { errors, warnings, remaining: Vec::new() }
     }
 
     /// Ends all of the user's distributions, side by side: each may take its whole time.
@@ -158,15 +162,19 @@ impl Native {
         self.storages().into_iter().filter(is_engine_s).collect()
     }
 
-    /// The images of all storages that nobody works on: in the instance's own folder, and where users put them.
-    fn images(&self, busy: &[Guid]) -> Vec<PathBuf> {
-        let free = |guid: &Guid| !busy.contains(guid);
-        let own = self.storages().into_iter().filter(free).map(|guid| disk::image(&self.instance, &guid));
-        let mut images: Vec<PathBuf> = own.collect();
+    /// The images of all storages that nobody works on: the engine's, and those of the user's distributions, in the
+    /// instance's own folder and where users put them.
+    fn images(&self, busy: &[Guid]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let engine_s = self.engine_storages();
+        let free = self.storages().into_iter().filter(|guid| !busy.contains(guid));
+        let (engine_s, user_s): (Vec<Guid>, Vec<Guid>) = free.partition(|guid| engine_s.contains(guid));
+        let image = |guid: &Guid| disk::image(&self.instance, guid);
+        let mut user_s: Vec<PathBuf> = user_s.iter().map(image).collect();
         if let Ok(registry) = self.store.current() {
-            let elsewhere = registry.distributions.iter().filter(|one| one.base.is_some() && free(&one.guid));
-            images.extend(elsewhere.map(|entry| disk::image_of(&self.instance, entry)));
+            let free = |entry: &&Entry| entry.base.is_some() && !busy.contains(&entry.guid);
+            let elsewhere = registry.distributions.iter().filter(free);
+            user_s.extend(elsewhere.map(|entry| disk::image_of(&self.instance, entry)));
         }
-        images
+        (engine_s.iter().map(image).collect(), user_s)
     }
 }
