@@ -19,6 +19,9 @@ use crate::settings::Settings;
 /// The folder of all askers in the engine, and in a distribution the folder of its own.
 pub const PLACE: &str = "/run/sampan/integration";
 
+/// `docker` in a distribution without one of its own.
+pub const PROGRAM: &str = "/usr/bin/docker";
+
 /// Name of the Docker socket in a distribution's folder.
 pub const SOCKET: &str = "docker.sock";
 

@@ -39,7 +39,7 @@ const GROUP: &str = "docker";
 /// The ids of a distribution without a user namespace: the host's.
 const HOST: IdRange = IdRange { base: 0, count: u32::MAX };
 
-/// How long a distribution's disk may take to say who is in that group.
+/// How long a look at a distribution's disk may take.
 const READING: Duration = Duration::from_secs(2);
 
 /// What the service knows of integration.
@@ -243,25 +243,31 @@ impl Native {
         Ok(before.map(|before| before.switch.is_on()))
     }
 
-    /// The `/etc/group` of a distribution whose disk is attached, as it is on the disk: what is mounted over it inside may
-    /// be anything.
+    /// The `/etc/group` of a distribution whose disk is attached.
     fn groups(&self, guid: &Guid) -> Option<Vec<u8>> {
+        self.look(guid, |root| probe::read(root, "etc/group").unwrap_or_default())
+    }
+
+    /// Looks at the root folder of a distribution whose disk is attached, as it is on the disk: what is mounted over it
+    /// inside may be anything. None: it is not attached, or takes longer than a look may.
+    pub(crate) fn look<T: Send + 'static>(
+        &self,
+        guid: &Guid,
+        look: impl FnOnce(File) -> T + Send + 'static,
+    ) -> Option<T> {
         let hub = self.hub().ok()??;
         let view = Hub::view(guid);
         let view = Path::new("/proc")
             .join(hub.process.pid.to_string())
             .join("root")
             .join(view.strip_prefix("/").ok()?);
-        let read = move || {
-            if !sampan_sys::mount::is_mount_point(&view).ok()? {
-                return None;
-            }
-            let root = File::open(view).ok()?;
-            Some(probe::read(root, "etc/group").unwrap_or_default())
+        let look = move || {
+            let is_attached = sampan_sys::mount::is_mount_point(&view).ok()?;
+            if is_attached { Some(look(File::open(view).ok()?)) } else { None }
         };
         let (tell, told) = mpsc::sync_channel(1);
         // A disk may hang for ever, and all distributions wait here for each.
-        let looking = thread::Builder::new().name("groups".to_owned()).spawn(move || tell.send(read()));
+        let looking = thread::Builder::new().name("look".to_owned()).spawn(move || tell.send(look()));
         looking.ok().and_then(|_| told.recv_timeout(READING).ok()).flatten()
     }
 }

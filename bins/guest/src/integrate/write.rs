@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use sampan_model::guest::Answer;
+use sampan_model::integration::PROGRAM;
 use sampan_model::integration::journal::Change;
 
 use super::record::Record;
 use super::tree::{Folder, Found, Likeness, Tree, sha256};
 use super::{group, undo};
-
-/// Our program.
-const PROGRAM: &str = "/usr/bin/docker";
 
 /// Where users have their programs.
 const PROGRAM_FOLDERS: [&str; 7] =

@@ -1,12 +1,13 @@
 //! Turning WSL integration on and off, and how it is in each distribution.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::thread;
 
 use sampan_backend::settings;
 use sampan_model::distro::{ENGINE, Guid};
 use sampan_model::document;
-use sampan_model::integration::{Action, Row, State, Switch, switches};
+use sampan_model::integration::{Action, PROGRAM, Row, State, Switch, switches};
 use sampan_model::registry::{Entry, Registry};
 use sampan_model::settings::Settings;
 use sampan_model::wsl::error::{Code, Failure};
@@ -15,7 +16,7 @@ use sampan_model::wsl::service::Reply;
 use super::failure::failure;
 use super::storage::cannot;
 use super::turns::Doing;
-use super::{Distros, Tell, guard};
+use super::{Distros, Tell, guard, probe};
 use crate::distro::Running;
 use crate::integration::Outcome;
 use crate::platform::Native;
@@ -141,9 +142,13 @@ pub(super) fn align_files_aside(native: &Arc<Native>) {
         return;
     };
     for (entry, switch) in switches(&settings, &registry) {
-        let (has, wanted) = (native.has_files(&entry.guid), is_wanted(switch, &registry));
         let runs = || matches!(Running::find(&native.instance, &entry.guid), Ok(Some(_)));
-        if has == wanted || (wanted && !runs()) {
+        let is_to_do = if is_wanted(switch, &registry) {
+            !native.is_served(&entry.guid) && runs()
+        } else {
+            native.has_files(&entry.guid)
+        };
+        if !is_to_do {
             continue;
         }
         let (native, entry) = (Arc::clone(native), entry.clone());
@@ -202,7 +207,6 @@ impl Native {
         let registry = self.store.current()?;
         if !is_wanted(switch, &registry) {
             let kept = self.undo_files(entry)?;
-            self.integration.forget(&entry.guid);
             let kept = kept.iter().map(|path| {
                 format!("{} of {} was left: somebody else has changed it", path.display(), entry.name)
             });
@@ -212,8 +216,7 @@ impl Native {
             // The engine is not whole; the next start of the distribution looks again.
             return Ok(Vec::new());
         }
-        if self.has_files(&entry.guid) && self.integration.outcome(&entry.guid).is_none_or(|it| it.is_good())
-        {
+        if self.is_served(&entry.guid) && self.has_docker(&entry.guid) {
             return Ok(Vec::new());
         }
         match self.write_files(entry) {
@@ -230,6 +233,26 @@ impl Native {
                 Err(error)
             }
         }
+    }
+
+    /// Whether all has been done for `docker` to work in a distribution. One with a `docker` and a group `docker` of its own
+    /// needs nothing of ours.
+    fn is_served(&self, guid: &Guid) -> bool {
+        self.integration.outcome(guid).map_or_else(|| self.has_files(guid), |outcome| outcome.is_good())
+    }
+
+    /// Whether the `docker` that is to be used in a distribution is still there. Where that can't be seen nobody has
+    /// changed it either, or nothing can be done about it.
+    fn has_docker(&self, guid: &Guid) -> bool {
+        let mut programs = match self.integration.outcome(guid) {
+            Some(Outcome::Written { foreign }) => foreign,
+            _ => Vec::new(),
+        };
+        if programs.is_empty() {
+            programs.push(PROGRAM.into());
+        }
+        let look = move |root: File| programs.iter().all(|path| probe::is_there(&root, path));
+        self.look(guid, look).unwrap_or(true)
     }
 
     fn integration_row(&self, entry: &Entry, switch: Switch) -> Row {
@@ -275,7 +298,7 @@ impl Native {
             None => None,
         };
         let detail = foreign.map(|path| format!("its own {} is used", path.display()));
-        match (has_files, running) {
+        match (self.is_served(guid), running) {
             (false, _) => (State::Preparing, Some("begins with its next start".to_owned())),
             (true, None) => (State::DistributionStopped, detail),
             (true, Some(_)) => (State::Ready, detail),
@@ -323,6 +346,11 @@ mod tests {
         let used = Some("its own /bin/docker is used".to_owned());
         assert_eq!(why(Switch::Chosen), (State::DistributionStopped, used));
         assert!(why(Switch::Off).1.unwrap().contains("`sampan integration disable d`"));
+        // One that has all it needs of its own is ready without a journal too.
+        std::fs::remove_file(&journal).unwrap();
+        assert_eq!(why(Switch::Chosen).0, State::DistributionStopped);
+        native.undo_files(&entry).unwrap();
+        assert_eq!(why(Switch::Chosen), waits);
     }
 
     #[test]

@@ -87,6 +87,11 @@ fn require_mount_points(root: BorrowedFd<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether there is anything of this name in a root file system.
+pub(crate) fn is_there(root: impl AsFd, path: &Path) -> bool {
+    open_in_root(root, path, OFlags::PATH | OFlags::NOFOLLOW).is_ok()
+}
+
 /// A small regular file of a root file system.
 pub(crate) fn read(root: impl AsFd, path: &str) -> Option<Vec<u8>> {
     // Looked at before it is opened: opening a device acts on the host, opening a pipe waits for ever.
@@ -183,7 +188,10 @@ mod tests {
         write(&release, &[&b"VERSION_ID=13\nID="[..], &vec![b'a'; 1000]].concat());
         assert_eq!(probe(root).unwrap().release.version.as_deref(), Some("13"));
         assert_eq!(probe(root).unwrap().release.flavor, None);
+        assert!(is_there(File::open(root).unwrap(), Path::new("/etc/os-release")));
         fs::create_dir_all(root.join("usr/lib")).unwrap();
+        symlink(outside.path(), root.join("outside")).unwrap();
+        assert!(!is_there(File::open(root).unwrap(), Path::new("/outside/os-release")));
         write(&root.join("usr/lib/os-release"), b"ID=debian\nVERSION_ID=\"13\"\n");
         fs::remove_file(&release).unwrap();
         symlink("../usr/lib/os-release", &release).unwrap();

@@ -128,10 +128,14 @@ impl Native {
         let failed = |source| FilesError::Undo { name: entry.name.clone(), source };
         // Without a journal there is nothing, and the disk need not be there.
         if !self.has_files(&entry.guid) {
+            self.integration.forget(&entry.guid);
             return Ok(Vec::new());
         }
         match self.integrate(entry, Integration::Undo)?.map_err(failed)? {
-            Answer::Undone { kept } => Ok(kept),
+            Answer::Undone { kept } => {
+                self.integration.forget(&entry.guid);
+                Ok(kept)
+            }
             other => Err(failed(garbled(&other)).into()),
         }
     }

@@ -2,12 +2,14 @@
 
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
+use sampan_e2e::listing::Listing;
 use sampan_e2e::roots;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("integration_switch::it_is_turned_on_and_shown_and_undone", on_and_off),
         Case::new("integration_switch::what_cannot_be_is_said", refused),
+        Case::new("integration_switch::one_with_a_docker_of_its_own_keeps_it", own),
         Case::new("integration_switch::one_without_groups_or_that_is_read_only_harms_nobody", odd_ones),
     ]
 }
@@ -83,6 +85,34 @@ fn refused() {
     instance.wsl(&["--set-version", "two", "1"]).expect(0);
     instance.inside("two", "test ! -e /usr/bin/docker && ! grep -q docker /etc/group").expect(0);
     instance.sampan(&["integration", "ls"]).says("wsl --set-version two 2");
+}
+
+fn own() {
+    let instance = Instance::started();
+    instance.sampan(&["integration", "default", "off"]).expect(0);
+    instance.import("own", &roots::small(), 2);
+    let group = "mkdir -p /usr/local/bin && echo docker:x:900: >> /etc/group";
+    let program =
+        "printf '#!/bin/sh\\necho mine\\n' > /usr/local/bin/docker && chmod +x /usr/local/bin/docker";
+    instance.inside("own", &format!("{group} && {program}")).expect(0);
+    let before = Listing::of_view(&instance, "own");
+    let used = "its own /usr/local/bin/docker is used";
+
+    instance.sampan(&["integration", "enable", "own"]).says("a `docker` of its own");
+    for state in ["ready", "stopped", "ready"] {
+        if state == "stopped" {
+            instance.wsl(&["--terminate", "own"]).expect(0);
+        } else {
+            assert_eq!(instance.inside("own", "docker").ok(), "mine");
+            before.assert_same(&Listing::of_view(&instance, "own"), "nothing of ours is needed in it");
+        }
+        instance.sampan(&["integration", "ls"]).says(state).says(used);
+    }
+    // It is removed: the next start brings ours, so that docker goes on.
+    instance.inside("own", "rm /usr/local/bin/docker").expect(0);
+    instance.wsl(&["--terminate", "own"]).expect(0);
+    instance.inside("own", "docker ps").expect(0);
+    assert!(!instance.sampan(&["integration", "ls"]).ok().contains(used));
 }
 
 fn odd_ones() {
