@@ -1,13 +1,14 @@
-//! `cargo xtask conformance`: the own tests of a Docker client that others wrote, at dockerd's socket and at ours.
+//! `cargo xtask conformance`: the own tests of a Docker client that others wrote, at dockerd's socket, at the host's with the
+//! proxy behind it, and inside a distribution.
 //!
-//! Each test runs at both, one after the other. Some fail at dockerd's own socket already (they want what is not there:
-//! a registry of the world, another version), and that is as good: what counts is that the proxy makes no difference.
+//! Each test runs at all of them, one after the other. Some fail at dockerd's own socket already (they want what is not
+//! there: a registry of the world, another version), and that is as good: what counts is that the proxy makes no difference.
 
 mod images;
 mod suite;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,15 +22,18 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     if !program.exists() {
         bail!("{} does not exist: run `make build`", program.display());
     }
-    let suite = Suite::build(&test::target()?)?;
+    let target = test::target()?;
+    let suite = Suite::build(&target)?;
     let scratch = Scratch::take(&program)?;
     let tally = {
         let ours = OurInstance::new(&program, &scratch);
-        ours.first_start(image.as_deref())?;
-        // Which the tests mount.
-        ours.share("/tmp")?;
+        let (root, _) = ours.first_start(image.as_deref())?;
+        // What the tests mount, and where they are.
+        ours.share(&["/tmp", &target.display().to_string()])?;
         ours.sampan(&["start"])?;
-        let engine = Engine { bare: ours.bare_socket()?, proxy: ours.socket(), docker: ours.docker_words()? };
+        let place = scratch.folder().join("distribution").display().to_string();
+        ours.wsl(&["--import", DISTRIBUTION, &place, &root.display().to_string()])?;
+        let engine = Engine { bare: ours.bare_socket()?, docker: ours.docker_words()?, ours: &ours };
         images::make(&engine, &scratch.folder().join("images"))?;
         compare(&suite, &engine, &filter)?
     };
@@ -52,14 +56,33 @@ fn parse(options: &[String]) -> Result<(Option<PathBuf>, String)> {
     Ok((image, filter))
 }
 
-/// A running engine with its two sockets.
-struct Engine {
-    bare: PathBuf,
-    proxy: PathBuf,
-    docker: Vec<PathBuf>,
+/// A distribution of the engine's own image, which has all that the tests need.
+const DISTRIBUTION: &str = "conformance";
+
+/// From where a test asks.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// At dockerd's own socket.
+    Bare,
+    /// At the host's.
+    Host,
+    /// Inside the distribution.
+    Distribution,
 }
 
-impl Engine {
+impl Place {
+    const ALL: [Self; 3] = [Self::Bare, Self::Host, Self::Distribution];
+    const NAMES: [&str; 3] = ["bare", "host", "inside"];
+}
+
+/// A running engine with a distribution beside it.
+struct Engine<'a> {
+    bare: PathBuf,
+    docker: Vec<PathBuf>,
+    ours: &'a OurInstance<'a>,
+}
+
+impl Engine<'_> {
     /// Runs the Docker CLI at dockerd's own socket and returns what it said.
     fn docker(&self, arguments: &[&str]) -> Result<String> {
         let mut command = tools::command(&self.docker[0], Path::new("/"));
@@ -84,12 +107,32 @@ impl Engine {
         self.docker(&["volume", "prune", "--force", "--all"]).map(drop)
     }
 
-    /// `test` at `socket`, from the same state each time.
-    fn outcome(&self, test: &Test, socket: &Path) -> Result<Outcome> {
+    /// Runs `test` from `place`.
+    fn command(&self, test: &Test, place: Place) -> Command {
+        let at = |socket: &Path| {
+            let (folder, words) = test.words(&url(socket), "");
+            let mut command = tools::command(&words[0], Path::new(&folder));
+            command.args(&words[1..]);
+            command
+        };
+        match place {
+            Place::Bare => at(&self.bare),
+            Place::Host => at(&self.ours.socket()),
+            Place::Distribution => {
+                let (folder, words) = test.words("unix:///run/docker.sock", "/mnt/host");
+                let mut command = tools::command(self.ours.wsl_program(), Path::new("/"));
+                command.args(["-d", DISTRIBUTION, "--cd", &folder, "-e"]).args(words);
+                self.ours.environment(command)
+            }
+        }
+    }
+
+    /// `test` from `place`, with the same state before it each time.
+    fn outcome(&self, test: &Test, place: Place) -> Result<Outcome> {
         if test.needs_swarm() {
             self.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"])?;
         }
-        let outcome = test.run(&url(socket))?;
+        let outcome = test.run(self.command(test, place))?;
         self.tidy()?;
         Ok(outcome)
     }
@@ -101,37 +144,46 @@ fn url(socket: &Path) -> String {
 
 #[derive(Debug, Default)]
 struct Tally {
-    bare: [usize; Outcome::ALL.len()],
-    proxy: [usize; Outcome::ALL.len()],
+    /// How often each outcome was seen, by place.
+    counts: [[usize; Outcome::ALL.len()]; Place::ALL.len()],
     differences: usize,
 }
 
-fn compare(suite: &Suite, engine: &Engine, filter: &str) -> Result<Tally> {
+fn compare(suite: &Suite, engine: &Engine<'_>, filter: &str) -> Result<Tally> {
     let mut tally = Tally::default();
     for test in suite.tests().iter().filter(|test| test.name.contains(filter)) {
-        let both = || -> Result<_> {
-            Ok((engine.outcome(test, &engine.bare)?, engine.outcome(test, &engine.proxy)?))
+        let all = || -> Result<Vec<Outcome>> {
+            Place::ALL.into_iter().map(|place| engine.outcome(test, place)).collect()
         };
-        let (mut bare, mut proxy) = both()?;
-        if bare != proxy {
+        let is_same = |outcomes: &[Outcome]| outcomes.iter().all(|outcome| *outcome == outcomes[0]);
+        let mut outcomes = all()?;
+        if !is_same(&outcomes) {
             // Some of these tests depend on the moment. What the proxy changes, it changes each time.
-            println!("{test}: bare {bare}, proxy {proxy}; again");
-            (bare, proxy) = both()?;
+            println!("{test}: {}; again", words(&outcomes));
+            outcomes = all()?;
         }
-        let word = if bare == proxy { "" } else { "  DIFFERENT" };
-        println!("{test}: bare {bare}, proxy {proxy}{word}");
-        tally.bare[bare as usize] += 1;
-        tally.proxy[proxy as usize] += 1;
-        tally.differences += usize::from(bare != proxy);
+        let word = if is_same(&outcomes) { "" } else { "  DIFFERENT" };
+        println!("{test}: {}{word}", words(&outcomes));
+        for (counts, outcome) in tally.counts.iter_mut().zip(&outcomes) {
+            counts[*outcome as usize] += 1;
+        }
+        tally.differences += usize::from(!is_same(&outcomes));
     }
     println!();
-    for (name, counts) in [("bare", &tally.bare), ("proxy", &tally.proxy)] {
+    for (name, counts) in Place::NAMES.iter().zip(&tally.counts) {
         let words: Vec<_> =
             Outcome::ALL.iter().zip(counts).map(|(outcome, count)| format!("{count} {outcome}")).collect();
-        println!("{name:5}: {}", words.join(", "));
+        println!("{name:6}: {}", words.join(", "));
     }
     println!("{} different", tally.differences);
     Ok(tally)
+}
+
+/// What came of a test at each place.
+fn words(outcomes: &[Outcome]) -> String {
+    let words: Vec<_> =
+        Place::NAMES.iter().zip(outcomes).map(|(name, outcome)| format!("{name} {outcome}")).collect();
+    words.join(", ")
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! Everything passes as it comes, except for paths: a source of a mount is a path in the tree of whoever asks, and
 //! dockerd sees that tree in another place. So the bodies of a few requests and answers are read, and patched; all
-//! other ones, upgraded connections and HTTP/2 are byte streams here.
+//! other ones and upgraded connections are byte streams here.
 
 mod asker;
 pub mod bodies;
 mod endpoint;
 mod exchange;
+mod http2;
 mod json;
 mod opening;
 mod reveal;
@@ -77,11 +78,15 @@ async fn serve_in<A: Asker>(room: Room, listener: UnixListener, upstream: Upstre
 async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Arc<A>, place: Place) {
     let Ok(watched) = again(&client) else { return };
     let Ok((opening, client)) = opening::read(client).await else { return };
-    if opening == Opening::Raw
+    if opening != Opening::Requests
         && let Some(engine) = upstream.connect().await
     {
         drop(watched);
-        pump::relay(client, engine).await;
+        if opening == Opening::Http2 {
+            http2::refuse(client, engine).await;
+        } else {
+            pump::relay(client, engine).await;
+        }
         return;
     }
     tokio::select! {

@@ -6,6 +6,8 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use sampan_model::integration::SOCKET;
+
 use crate::instance::Instance;
 use crate::waiting;
 
@@ -28,6 +30,15 @@ impl Door {
     /// The host's socket, with the proxy behind it.
     pub fn proxy(instance: &Instance) -> Self {
         Self { name: "proxy", socket: instance.place().docker_socket() }
+    }
+
+    /// The socket of the distribution `name`, as the engine opens it: what a distribution has as `/run/docker.sock`.
+    #[track_caller]
+    pub fn distribution(instance: &Instance, name: &str) -> Self {
+        let registry = instance.registry();
+        let entry = registry.find(name).unwrap_or_else(|| panic!("there is no distribution {name}"));
+        let socket = instance.place().integration().join(entry.guid.to_string()).join(SOCKET);
+        Self { name: "distribution", socket }
     }
 
     /// As `docker -H` takes it.

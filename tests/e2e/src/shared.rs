@@ -20,6 +20,7 @@ pub struct Main {
 static MAIN: OnceLock<Main> = OnceLock::new();
 static DISTRIBUTIONS: OnceLock<Instance> = OnceLock::new();
 static DEBIAN: OnceLock<Instance> = OnceLock::new();
+static INTEGRATED: OnceLock<Instance> = OnceLock::new();
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The shared instance, its engine running. No test may stop it.
@@ -72,6 +73,19 @@ pub fn debian() -> &'static Instance {
     })
 }
 
+/// The shared instance whose engine runs beside the distribution `asker`, a small root in which docker works. No test may
+/// stop either.
+#[track_caller]
+pub fn integrated() -> &'static Instance {
+    INTEGRATED.get_or_init(|| {
+        let instance = Instance::started();
+        instance.wslconfig("[general]\ninstanceIdleTimeout=-1\n");
+        instance.import("asker", &roots::small(), 2);
+        instance.inside("asker", "docker version").expect(0);
+        instance
+    })
+}
+
 /// A copy of the engine image that the shared instance built.
 #[track_caller]
 pub fn built_engine() -> PathBuf {
@@ -104,7 +118,7 @@ pub fn remove_at_the_end(folder: &Path) {
 /// Takes away what lived as long as the run, and returns what was wrong with that, if anything.
 pub fn close() -> Vec<String> {
     let mut problems = MAIN.get().map(|main| main.instance.close()).unwrap_or_default();
-    for shared in [&DISTRIBUTIONS, &DEBIAN] {
+    for shared in [&DISTRIBUTIONS, &DEBIAN, &INTEGRATED] {
         problems.extend(shared.get().map(Instance::close).unwrap_or_default());
     }
     for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {

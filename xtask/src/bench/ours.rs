@@ -78,12 +78,12 @@ impl<'a> OurInstance<'a> {
     }
 
     /// Runs `wsl` with these arguments.
-    pub(super) fn wsl(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn wsl(&self, arguments: &[&str]) -> Result<()> {
         succeed(self.command().arg("wsl").args(arguments))
     }
 
     /// The program `wsl`.
-    pub(super) fn wsl_program(&self) -> &Path {
+    pub(crate) fn wsl_program(&self) -> &Path {
         &self.wsl
     }
 
@@ -106,10 +106,10 @@ impl<'a> OurInstance<'a> {
         format!("unix://{}", self.socket().display())
     }
 
-    /// Shares a folder of the host with containers, from the next start on.
-    pub(crate) fn share(&self, folder: &str) -> Result<()> {
+    /// Shares folders of the host with containers and distributions, from the next start on.
+    pub(crate) fn share(&self, folders: &[&str]) -> Result<()> {
         let path = state(self.scratch.folder()).join(INSTANCE).join("settings.json");
-        let settings = serde_json::json!({ "schemaVersion": 1, "filesharingDirectories": [folder] });
+        let settings = serde_json::json!({ "schemaVersion": 1, "filesharingDirectories": folders });
         let write = || fs::File::create(&path)?.write_all(settings.to_string().as_bytes());
         write().with_context(|| format!("cannot write {}", path.display()))
     }
@@ -139,7 +139,7 @@ impl<'a> OurInstance<'a> {
     }
 
     /// `command` on the bench's instance.
-    pub(super) fn environment(&self, mut command: Command) -> Command {
+    pub(crate) fn environment(&self, mut command: Command) -> Command {
         let folder = self.scratch.folder();
         command
             .env("SAMPAN_INSTANCE", INSTANCE)

@@ -17,7 +17,7 @@ use crate::tools;
 const REGISTRY: &str = "registry:2";
 
 /// Builds the images in `folder` and pushes them to a registry that runs in the engine's own network.
-pub(super) fn make(engine: &Engine, folder: &Path) -> Result<()> {
+pub(super) fn make(engine: &Engine<'_>, folder: &Path) -> Result<()> {
     let [busybox, registry] = ["busybox-static", "docker-registry"].map(|name| unpacked(name, folder));
     let (busybox, registry) = (busybox?, registry?);
 
@@ -65,14 +65,14 @@ pub(super) fn make(engine: &Engine, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn build(engine: &Engine, context: &Path, name: &str, label: &str, command: &str) -> Result<()> {
+fn build(engine: &Engine<'_>, context: &Path, name: &str, label: &str, command: &str) -> Result<()> {
     let text = format!("FROM scratch\nCOPY root /\nLABEL conformance={label}\n{command}\n");
     write(&context.join("Dockerfile"), &text, 0o644)?;
     engine.docker(&["build", "--quiet", "--tag", name, &context.display().to_string()]).map(drop)
 }
 
 /// The registry may take a moment to listen; nothing but trying shows that it does.
-fn push(engine: &Engine, name: &str) -> Result<()> {
+fn push(engine: &Engine<'_>, name: &str) -> Result<()> {
     const TRIES: usize = 50;
     for _ in 1..TRIES {
         if engine.docker(&["push", "--quiet", name]).is_ok() {

@@ -154,18 +154,25 @@ impl Test {
         ["config_test", "node_test", "secret_test", "service_test", "task_test"].contains(&self.file.as_str())
     }
 
-    /// Runs it with the Docker API at `url`.
-    pub(super) fn run(&self, url: &str) -> Result<Outcome> {
-        let mut command: Command = tools::command("timeout", &self.folder);
-        command
-            .args(["--kill-after", "5", SECONDS])
-            .arg(&self.program)
-            .args(["--exact", &self.name, "--test-threads", "1"])
-            .env("DOCKER_HOST", url)
-            .env("REGISTRY_HTTP_ADDR", "localhost:5000")
-            .env("REGISTRY_PASSWORD", "none")
-            .stdin(Stdio::null());
-        let output = command.output().with_context(|| format!("cannot run {self}"))?;
+    /// The folder that it is to run in, and the words that run it with the Docker API at `url`; `below` is where the
+    /// folders of this machine are.
+    pub(super) fn words(&self, url: &str, below: &str) -> (String, Vec<String>) {
+        let here = |path: &Path| format!("{below}{}", path.display());
+        let mut words = vec![
+            "env".to_owned(),
+            format!("DOCKER_HOST={url}"),
+            "REGISTRY_HTTP_ADDR=localhost:5000".to_owned(),
+            "REGISTRY_PASSWORD=none".to_owned(),
+        ];
+        words.extend(["timeout", "--kill-after", "5", SECONDS].map(str::to_owned));
+        words.push(here(&self.program));
+        words.extend(["--exact", &self.name, "--test-threads", "1"].map(str::to_owned));
+        (here(&self.folder), words)
+    }
+
+    /// Runs `command`, which runs it.
+    pub(super) fn run(&self, mut command: Command) -> Result<Outcome> {
+        let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {self}"))?;
         Ok(Outcome::of(output.status.code(), &String::from_utf8_lossy(&output.stdout)))
     }
 }

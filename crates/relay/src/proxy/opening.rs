@@ -9,9 +9,10 @@ use hyper::Method;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::endpoint::Endpoint;
+use super::http2::PREFACE;
 
-/// What a client of HTTP/2 with prior knowledge sends first (RFC 9113, 3.4).
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// By this much it is told from a request.
+const HTTP2: &[u8] = PREFACE.first_chunk::<16>().expect("it is longer");
 
 /// Put into the head of a takeover. If dockerd does not take over the connection but answers, a next request on it would
 /// be one that nobody but dockerd has looked at.
@@ -25,8 +26,10 @@ const LONGEST_HEAD: usize = 400 * 1024;
 pub(super) enum Opening {
     /// Requests of HTTP/1.
     Requests,
-    /// Something that only dockerd itself understands.
-    Raw,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// A request after which dockerd gives up HTTP.
+    Takeover,
 }
 
 /// Reads until it is clear what the connection is. What was read is read again from the stream that comes back; in a
@@ -42,7 +45,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Ope
         }
     };
     let first = match opening {
-        Opening::Raw if !read.starts_with(HTTP2) => as_the_only_one(&read),
+        Opening::Takeover => as_the_only_one(&read),
         _ => read.freeze(),
     };
     Ok((opening, Rewound { first, stream }))
@@ -51,7 +54,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Ope
 /// None: more is needed to tell.
 fn judge(read: &[u8]) -> Option<Opening> {
     if read.starts_with(HTTP2) {
-        return Some(Opening::Raw);
+        return Some(Opening::Http2);
     }
     if HTTP2.starts_with(read) {
         return None;
@@ -69,7 +72,7 @@ fn judge(read: &[u8]) -> Option<Opening> {
     let upgrades = read[..head_end].split(|byte| *byte == b'\n').any(is_upgrade);
     // A line that continues the one before it would become part of what is put there.
     let continues = matches!(read[line_end + 1], b' ' | b'\t');
-    Some(if upgrades || continues { Opening::Requests } else { Opening::Raw })
+    Some(if upgrades || continues { Opening::Requests } else { Opening::Takeover })
 }
 
 /// The line comes first: where the head ends, dockerd may see in another way.
@@ -140,13 +143,13 @@ mod tests {
         let (opening, mut rewound) = read(sent).await.unwrap();
         let mut all = Vec::new();
         rewound.read_to_end(&mut all).await.unwrap();
-        if opening == Opening::Requests || sent.starts_with(HTTP2) {
-            assert_eq!(all, sent);
-        } else {
+        if opening == Opening::Takeover {
             let text = String::from_utf8_lossy(&all);
             let (first, rest) = text.split_once("\nConnection: close\r").expect("the first header");
             assert_eq!(format!("{first}{rest}").as_bytes(), sent);
             assert!(!first.contains('\n'), "{text}");
+        } else {
+            assert_eq!(all, sent);
         }
         opening
     }
@@ -155,14 +158,14 @@ mod tests {
     async fn what_connections_are() {
         for (sent, expected) in [
             ("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n", Opening::Requests),
-            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Opening::Raw),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Opening::Http2),
             ("PRI", Opening::Requests),
             ("", Opening::Requests),
             ("\u{0}\u{1}", Opening::Requests),
-            ("POST /v1.20/containers/x/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n", Opening::Raw),
+            ("POST /v1.20/containers/x/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n", Opening::Takeover),
             ("POST /v1.20/containers/x/attach HTTP/1.1\r\nuPgrade: tcp\r\n\r\n", Opening::Requests),
-            ("POST /exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", Opening::Raw),
-            ("POST /exec/x/start HTTP/1.1\n\nPOST /containers/create HTTP/1.1\r\n\r\n", Opening::Raw),
+            ("POST /exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", Opening::Takeover),
+            ("POST /exec/x/start HTTP/1.1\n\nPOST /containers/create HTTP/1.1\r\n\r\n", Opening::Takeover),
             ("POST /exec/x/start HTTP/1.1\r\n a: b\r\n\r\n", Opening::Requests),
             ("POST /exec/x/start HTTP/1.1\n\ta\r\n\r\n", Opening::Requests),
             ("POST /containers/create HTTP/1.1\r\n\r\n", Opening::Requests),
@@ -177,7 +180,7 @@ mod tests {
         let sent = b"POST /exec/x/start HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
         for cut in 1..sent.len() {
             let (first, rest) = sent.split_at(cut);
-            assert_eq!(read(AsyncReadExt::chain(first, rest)).await.unwrap().0, Opening::Raw, "{cut}");
+            assert_eq!(read(AsyncReadExt::chain(first, rest)).await.unwrap().0, Opening::Takeover, "{cut}");
         }
     }
 

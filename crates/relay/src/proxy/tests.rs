@@ -341,28 +341,43 @@ async fn bytes_around_the_upgrade_are_not_lost() {
 }
 
 #[tokio::test]
-async fn an_old_clients_takeover_and_http2_are_passed_on() {
-    for (words, expected) in [
-        (
-            "POST /v1.21/exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
-            // So that there is no second request, which nobody would look at.
-            "POST /v1.21/exec/x/start HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
-        ),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"),
+async fn an_old_clients_takeover_is_passed_on() {
+    let door = Door::open(LONG);
+    let engine = door.engine();
+    let mut client = door.client().await;
+    say(&mut client, "POST /v1.21/exec/x/start HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}").await;
+    let mut stream = engine.accept().await;
+    // So that there is no second request, which nobody would look at.
+    let expected = "POST /v1.21/exec/x/start HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(until(&mut stream, "{}").await.unwrap(), expected);
+    say(&mut stream, "HTTP/1.1 200 OK\r\n\r\nraw").await;
+    until(&mut client, "raw").await.unwrap();
+    say(&mut client, "more").await;
+    client.shutdown().await.unwrap();
+    assert_eq!(rest(&mut stream).await, "more");
+    drop(stream);
+    assert_eq!(rest(&mut client).await, "");
+}
+
+#[tokio::test]
+async fn http2_is_what_the_engine_refuses() {
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (answer, expected) in [
+        ("HTTP/1.1 400 Bad Request\r\n\r\nno", "HTTP/1.1 400 Bad Request\r\n\r\nno"),
+        // Its settings: it would go on with a request.
+        ("\0\0\0\x04\0\0\0\0\0", ""),
+        ("HTTP", ""),
+        ("", ""),
     ] {
         let door = Door::open(LONG);
         let engine = door.engine();
         let mut client = door.client().await;
-        say(&mut client, words).await;
+        say(&mut client, &format!("{PREFACE}POST /containers/create HTTP/1.1\r\n\r\n")).await;
         let mut stream = engine.accept().await;
-        assert_eq!(until(&mut stream, &words[words.len() - 2..]).await.unwrap(), expected);
-        say(&mut stream, "HTTP/1.1 200 OK\r\n\r\nraw").await;
-        until(&mut client, "raw").await.unwrap();
-        say(&mut client, "more").await;
-        client.shutdown().await.unwrap();
-        assert_eq!(rest(&mut stream).await, "more");
+        assert_eq!(rest(&mut stream).await, PREFACE);
+        say(&mut stream, answer).await;
         drop(stream);
-        assert_eq!(rest(&mut client).await, "");
+        assert_eq!(rest(&mut client).await, expected);
     }
 }
 

@@ -6,6 +6,8 @@ use sampan_e2e::http::Door;
 use sampan_e2e::instance::Instance;
 use sampan_e2e::shared;
 
+use super::ASKER;
+
 /// What the proxy has to do.
 enum Expected {
     /// dockerd's own answers, by their status.
@@ -22,21 +24,28 @@ const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 const NOTHING: &str = "{\"Image\":\"e2e/nothing\"}";
 
 pub(super) fn all() {
-    let instance = shared::main();
-    let (bare, proxy) = (Door::bare(instance), Door::proxy(instance));
+    let instance = shared::integrated();
+    let bare = Door::bare(instance);
+    let doors = [Door::proxy(instance), Door::distribution(instance, ASKER)];
     let mut wrong = String::new();
     for (name, bytes, expected) in table() {
-        let [theirs, ours] = [&bare, &proxy].map(|door| statuses(door, &bytes));
-        let right = match expected {
-            Dockerds => ours == theirs,
-            Refusal(status) => ours == [status],
-        };
-        if !right {
-            writeln!(wrong, "{name}: dockerd {theirs:?}, proxy {ours:?}").expect("a string takes all");
+        let theirs = statuses(&bare, &bytes);
+        for door in &doors {
+            let ours = statuses(door, &bytes);
+            let right = match expected {
+                Dockerds => ours == theirs,
+                Refusal(status) => ours == [status],
+            };
+            if !right {
+                writeln!(wrong, "{name}: dockerd {theirs:?}, {} {ours:?}", door.name)
+                    .expect("a string takes all");
+            }
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
-    assert_eq!(statuses(&proxy, &get("/_ping", "")), [200], "it goes on as before");
+    for door in &doors {
+        assert_eq!(statuses(door, &get("/_ping", "")), [200], "{} goes on as before", door.name);
+    }
 }
 
 /// Of all answers of a connection; none: it was only closed.
@@ -184,24 +193,37 @@ fn table() -> Vec<(&'static str, Vec<u8>, Expected)> {
 }
 
 pub(super) fn smuggled() {
-    let instance = shared::main();
+    let instance = shared::integrated();
     instance.need_busybox();
     // At dockerd's own socket nothing is forbidden: so it shows which of these would be containers.
-    assert!(made_at(instance, &Door::bare(instance)) > 10);
-    assert_eq!(made_at(instance, &Door::proxy(instance)), 0);
+    let bare = made_at(instance, &Door::bare(instance));
+    assert!(bare.len() > 10 && bare.iter().all(|source| source == "/etc"), "{bare:?}");
+    assert_eq!(made_at(instance, &Door::proxy(instance)), [""; 0]);
+    // A distribution may mount its own.
+    let distribution = made_at(instance, &Door::distribution(instance, ASKER));
+    let own = instance.registry().find(ASKER).expect("it is there").guid.to_string();
+    assert!(
+        !distribution.is_empty() && distribution.iter().all(|source| source.contains(&own)),
+        "{distribution:?}"
+    );
 }
 
-/// How many containers come of requests for a folder that is not shared.
-fn made_at(instance: &Instance, door: &Door) -> usize {
+/// What containers mount that come of requests for a folder that is not shared, as dockerd sees it.
+fn made_at(instance: &Instance, door: &Door) -> Vec<String> {
     let label = format!("e2e-smuggled={}", door.name);
     for bytes in tricks(door.name) {
         door.send(&bytes);
     }
+    let bare = Door::bare(instance).url();
     let made = instance.docker(&["ps", "-aq", "--filter", &format!("label={label}")]).ok();
+    let mut mounted = Vec::new();
     for id in made.lines() {
+        let template = "{{range .Mounts}}{{println .Source}}{{end}}";
+        let sources = instance.docker(&["-H", &bare, "inspect", "--format", template, id]).ok();
+        mounted.extend(sources.split_whitespace().map(str::to_owned));
         instance.docker(&["rm", "-f", id]).ok();
     }
-    made.lines().count()
+    mounted
 }
 
 /// `POST /containers/create` in HTTP/2 with prior knowledge (RFC 9113; the header's table is that of RFC 7541).
