@@ -108,14 +108,31 @@ pub(crate) async fn find_or_take_over(
     launch(instance).await.map(Some)
 }
 
+/// The service's answer to `GET path`; none when it does not run.
+pub(crate) async fn answer<T: DeserializeOwned>(
+    instance: &Instance,
+    path: &str,
+) -> Result<Option<T>, Problem> {
+    let mut tries = 0..2;
+    loop {
+        let Some(client) = find(instance).await? else { return Ok(None) };
+        tries.next();
+        match client.get_json(path).await {
+            // It has died since it was found, or before: a process that it was just starting has its socket for a moment.
+            Err(ClientError::Broken(..) | ClientError::NotRunning(_)) if !tries.is_empty() => {}
+            answer => return Ok(Some(answer?)),
+        }
+    }
+}
+
 /// Asks the service, or without it its program in a single run, which needs root.
 pub(crate) async fn ask<T: DeserializeOwned>(
     instance: &Instance,
     path: &str,
     job: &[&str],
 ) -> Result<T, Problem> {
-    match find(instance).await? {
-        Some(client) => Ok(client.get_json(path).await?),
+    match answer(instance, path).await? {
+        Some(answer) => Ok(answer),
         None => ask_program(instance, job).await,
     }
 }
@@ -196,4 +213,53 @@ fn systemd_runs(instance: &Instance) -> bool {
     usual
         && Path::new("/run/systemd/system").is_dir()
         && UNIT_FOLDERS.iter().any(|folder| Path::new(folder).join(UNIT).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    /// Takes a question, as [`answer`] asks it: it has looked for the service before.
+    async fn question(listener: &UnixListener) -> UnixStream {
+        listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream
+    }
+
+    async fn ask(serve: impl AsyncFnOnce(UnixListener)) -> Result<Option<String>, Problem> {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = Instance::new("t", &folder.path().join("state"), &folder.path().join("run")).unwrap();
+        std::fs::create_dir_all(instance.run()).unwrap();
+        let listener = UnixListener::bind(instance.api_socket()).unwrap();
+        tokio::join!(answer(&instance, "/v1/x"), serve(listener)).0
+    }
+
+    #[tokio::test]
+    async fn a_service_that_dies_over_a_question_does_not_run() {
+        let died = ask(async |listener| {
+            let stream = question(&listener).await;
+            drop((listener, stream));
+        });
+        assert_eq!(died.await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_made_once_more() {
+        let reply = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\n\"ok\"";
+        let mended = ask(async |listener| {
+            drop(question(&listener).await);
+            question(&listener).await.write_all(reply.as_bytes()).await.unwrap();
+        });
+        assert_eq!(mended.await.unwrap().as_deref(), Some("ok"));
+        let broken = ask(async |listener| {
+            drop(question(&listener).await);
+            drop(question(&listener).await);
+        });
+        assert!(broken.await.unwrap_err().to_string().contains("broke during GET /v1/x"));
+    }
 }

@@ -94,12 +94,8 @@ fn sources(session: &Session, names: &[&str]) -> Result<Vec<Source>, Problem> {
 
 /// All distributions, from the service if it runs.
 fn distributions(session: &Session) -> Result<Vec<Distribution>, Problem> {
-    let found: Distributions = commands::wait(async {
-        match service::find(&session.instance).await? {
-            Some(client) => Ok(client.get_json("/v1/distributions").await?),
-            None => service::ask_program(&session.instance, &["list"]).await,
-        }
-    })?;
+    let found: Distributions =
+        commands::wait(service::ask(&session.instance, "/v1/distributions", &["list"]))?;
     Ok(found.distributions)
 }
 

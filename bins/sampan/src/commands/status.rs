@@ -19,12 +19,7 @@ use super::Session;
 
 /// Runs the verb.
 pub(crate) fn run(session: &Session) -> Result<ExitCode, Problem> {
-    let status = commands::wait(async {
-        match service::find(&session.instance).await? {
-            Some(client) => Ok(Some(client.get_json::<Status>("/v1/status").await?)),
-            None => Ok(None),
-        }
-    })?;
+    let status = commands::wait(service::answer::<Status>(&session.instance, "/v1/status"))?;
     match status {
         Some(status) => {
             match session.format {
