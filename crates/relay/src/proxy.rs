@@ -8,6 +8,7 @@ mod asker;
 pub mod bodies;
 mod endpoint;
 mod exchange;
+mod gather;
 mod http2;
 mod json;
 mod opening;

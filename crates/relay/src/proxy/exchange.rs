@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::asker::{Asker, Denied};
 use super::endpoint::{self, Endpoint};
+use super::gather::{Gather, Pieces};
 use super::room::Place;
 use super::upstream::Upstream;
 use super::{reveal, sources};
@@ -28,7 +29,7 @@ const LONGEST_ANSWER: usize = 128 << 20;
 const LONGEST_REFUSAL: usize = 1 << 20;
 
 /// As it came, or whole.
-type Body = Either<Incoming, Full<Bytes>>;
+type Body = Either<Gather<Incoming>, Full<Pieces>>;
 
 /// The requests of one connection, which come one after the other, and the connection to the engine that they share.
 pub(super) struct Exchanges<A> {
@@ -68,7 +69,7 @@ impl<A: Asker> Exchanges<A> {
         let client = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
         let request = match endpoint.asks {
             Some(kind) => self.translate(kind, request).await?,
-            None => request.map(Either::Left),
+            None => request.map(passed),
         };
         let mut answer = self.send(request).await?;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -101,7 +102,7 @@ impl<A: Asker> Exchanges<A> {
         let translated = sources::translate(kind, &body, &*self.asker).await?;
         let body = translated.map_or(body, Bytes::from);
         set_length(&mut head.headers, body.len());
-        Ok(Request::from_parts(head, Either::Right(Full::new(body))))
+        Ok(Request::from_parts(head, whole(body)))
     }
 
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Denied> {
@@ -161,11 +162,11 @@ impl<A: Asker> Exchanges<A> {
         let failed = answer.status().is_client_error() || answer.status().is_server_error();
         let shows = endpoint.shows && answer.status().is_success();
         if !is_json(answer.headers()) || !(failed || shows) {
-            return Ok(answer.map(Either::Left));
+            return Ok(answer.map(passed));
         }
         let longest = if failed { LONGEST_REFUSAL } else { LONGEST_ANSWER };
         if answer.body().size_hint().lower() > longest as u64 {
-            return Ok(answer.map(Either::Left));
+            return Ok(answer.map(passed));
         }
         let (mut head, body) = answer.into_parts();
         let body = Limited::new(body, longest).collect().await.map_err(|error| Denied {
@@ -180,7 +181,7 @@ impl<A: Asker> Exchanges<A> {
         };
         let body = patched.map_or(body, Bytes::from);
         set_length(&mut head.headers, body.len());
-        Ok(Response::from_parts(head, Either::Right(Full::new(body))))
+        Ok(Response::from_parts(head, whole(body)))
     }
 }
 
@@ -191,6 +192,14 @@ async fn relay(client: OnUpgrade, engine: OnUpgrade, _connection: Option<Engine>
     if let (Ok(client), Ok(engine)) = tokio::join!(client, engine) {
         pump::relay(TokioIo::<Upgraded>::new(client), TokioIo::<Upgraded>::new(engine)).await;
     }
+}
+
+fn passed(body: Incoming) -> Body {
+    Either::Left(Gather::new(body))
+}
+
+fn whole(body: Bytes) -> Body {
+    Either::Right(Full::new(body.into()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -209,7 +218,7 @@ fn refusal(denied: &Denied, is_head: bool) -> Response<Body> {
     let length = body.len();
     // The answer to HEAD is the head.
     let body = if is_head { Bytes::new() } else { Bytes::from(body) };
-    let mut answer = Response::new(Either::Right(Full::new(body)));
+    let mut answer = Response::new(whole(body));
     *answer.status_mut() = denied.status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     set_length(answer.headers_mut(), length);
