@@ -110,16 +110,16 @@ impl Engine<'_> {
     /// Runs `test` from `place`.
     fn command(&self, test: &Test, place: Place) -> Command {
         let at = |socket: &Path| {
-            let (folder, words) = test.words(&url(socket), "");
-            let mut command = tools::command(&words[0], Path::new(&folder));
-            command.args(&words[1..]);
+            let (folder, words) = test.words(SOCKET, "");
+            let mut command = tools::command("unshare", Path::new(&folder));
+            command.args(["--mount", "sh", "-c", AT_ITS_PLACE]).arg(socket).args(words);
             command
         };
         match place {
             Place::Bare => at(&self.bare),
             Place::Host => at(&self.ours.socket()),
             Place::Distribution => {
-                let (folder, words) = test.words("unix:///run/docker.sock", "/mnt/host");
+                let (folder, words) = test.words(SOCKET, "/mnt/host");
                 let mut command = tools::command(self.ours.wsl_program(), Path::new("/"));
                 command.args(["-d", DISTRIBUTION, "--cd", &folder, "-e"]).args(words);
                 self.ours.environment(command)
@@ -137,6 +137,12 @@ impl Engine<'_> {
         Ok(outcome)
     }
 }
+
+/// Where every test finds the Docker API; some of them look nowhere else.
+const SOCKET: &str = "unix:///run/docker.sock";
+
+/// Runs a command that sees the socket `$0` at that place.
+const AT_ITS_PLACE: &str = "mount -t tmpfs tmpfs /run && ln -s \"$0\" /run/docker.sock && exec \"$@\"";
 
 fn url(socket: &Path) -> String {
     format!("unix://{}", socket.display())

@@ -24,7 +24,7 @@ use std::process::{Command, ExitCode};
 use machine::{IDS, Machine, members, root_at, run, try_run};
 use sampan_model::guest::{Answer, BootSpec, DistroRecord, SharedFolder};
 use sampan_model::integration::{FoundPath, PathAnswer, PathPlace, PathQuestion};
-use sampan_sys::mount::{MountEntry, mountinfo};
+use sampan_sys::mount::{self, MountEntry, MountFlags, mountinfo};
 use sampan_sys::socket;
 use world::PATIENCE;
 
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         ("a_folder_that_cannot_be_shared_is_a_warning", a_folder_that_cannot_be_shared_is_a_warning),
         ("an_image_is_a_distribution", an_image_is_a_distribution),
         ("a_layer_is_the_file_system_of_the_start", a_layer_is_the_file_system_of_the_start),
+        ("one_copy_of_the_program_is_executed_by_all", one_copy_of_the_program_is_executed_by_all),
         ("root_inside_is_not_root_of_the_host", root_inside_is_not_root_of_the_host),
         ("what_distributions_need_works", what_distributions_need_works),
         ("without_a_user_namespace_devices_stay_closed", without_a_user_namespace_devices_stay_closed),
@@ -226,6 +227,31 @@ fn root_inside_is_not_root_of_the_host() {
             run(&spec, probe, &[&me]);
         }
     }
+}
+
+fn one_copy_of_the_program_is_executed_by_all() {
+    let machine = Machine::new();
+    let specs = ["one", "two"].map(|name| machine.spec(name, machine.folder_root(name)));
+    let programs = &specs[0].programs;
+    fs::create_dir(programs).expect("folder");
+    // Many machines have such a `/run`.
+    mount::mount_fs("tmpfs", "tmpfs", programs, MountFlags::NOEXEC, "mode=0700").expect("tmpfs");
+    for left in ["unfinished", "of-an-older-program"] {
+        fs::write(programs.join(left), "#!/bin/sh").expect("write");
+    }
+    let answers = specs.each_ref().map(|spec| machine.boot(spec));
+    let copies: Vec<_> = fs::read_dir(programs).expect("folder").flatten().collect();
+    let copies: Vec<_> = copies.iter().map(|entry| entry.metadata().expect("copy")).collect();
+    mount::unmount(programs, true).expect("unmount");
+    assert!(answers.iter().all(|answer| matches!(answer, Answer::Started { .. })), "{answers:?}");
+    let copy = |meta: &fs::Metadata| (meta.dev(), meta.ino(), meta.mode() & 0o7777);
+    let executed = specs.each_ref().map(|spec| {
+        let program = fs::metadata(format!("/proc/{}/exe", machine.pid(spec))).expect("program");
+        copy(&program)
+    });
+    assert_eq!(copies.iter().map(copy).collect::<Vec<_>>(), executed[..1]);
+    assert_eq!(executed[0], executed[1]);
+    assert_eq!(executed[0].2, 0o711);
 }
 
 fn what_distributions_need_works() {

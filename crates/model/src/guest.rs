@@ -97,6 +97,8 @@ pub struct BootSpec {
     pub control: PathBuf,
     /// Its path socket ([`crate::integration::PathQuestion`]), on the host; mode 0600.
     pub paths: PathBuf,
+    /// Folder of the copy of `sampan-guest` that becomes PID 1, on the host; nothing else is in it.
+    pub programs: PathBuf,
     /// The host's name, which it has unless its `wsl.conf` says otherwise.
     pub hostname: String,
     /// Text of the `resolv.conf` it gets unless its `wsl.conf` says otherwise.

@@ -225,6 +225,10 @@ impl Instance {
     pub fn disks_record(&self) -> PathBuf {
         self.run.join("disks.json")
     }
+    /// What becomes PID 1 of distributions, and nothing else.
+    pub fn programs(&self) -> PathBuf {
+        self.run.join("programs")
+    }
     /// Sockets and the record of the running distribution `guid`.
     pub fn distro_run(&self, guid: &Guid) -> PathBuf {
         self.run.join("distros").join(guid.to_string())

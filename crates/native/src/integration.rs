@@ -2,6 +2,7 @@
 //! distributions see ([`sampan_model::integration`]).
 
 pub mod files;
+mod shim;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -53,6 +54,8 @@ pub(crate) struct Integration {
     outcomes: Mutex<BTreeMap<Guid, Outcome>>,
     /// Why the last start of a distribution failed, as one sentence.
     failed_starts: Mutex<BTreeMap<Guid, String>>,
+    /// Its `docker`.
+    shim: shim::Shim,
 }
 
 /// What became of the files that integration writes into a distribution.

@@ -23,6 +23,7 @@ mod network;
 mod platform;
 mod process;
 mod resolver;
+mod stamp;
 mod store;
 mod ticks;
 mod tools;

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sampan_backend::Explain;
@@ -13,6 +12,8 @@ use sampan_model::document::{self, DocumentError};
 use sampan_model::instance::Instance;
 use sampan_model::registry::Registry;
 use sampan_sys::{Errno, SysError};
+
+use crate::stamp::Stamp;
 
 /// Room that is held for a registry, in bytes: for some two hundred distributions.
 const RESERVE: u64 = 64 << 10;
@@ -94,27 +95,6 @@ pub(crate) struct Store {
     turn: Mutex<()>,
     /// What was read last, and of which file: a session does not wait for a file that did not change.
     last: Mutex<Option<(Stamp, Arc<Registry>)>>,
-}
-
-/// Which file was read, and in which state. A file that is replaced has another inode, one that is edited another time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let meta = fs::metadata(path).ok()?;
-        Some(Self {
-            file: (meta.dev(), meta.ino()),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        })
-    }
 }
 
 impl Store {

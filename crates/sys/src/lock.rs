@@ -1,5 +1,6 @@
 //! Locks between processes that end with their holder.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -49,12 +50,19 @@ impl AsFd for FileLock {
     }
 }
 
+/// Waits for the lock of the folder at `path`: one holder among all processes, and no file is left.
+pub fn folder_lock(path: &Path) -> Result<FileLock> {
+    wait(path, path)
+}
+
 /// Waits for the lock of the calling thread's network namespace: one holder among all processes in it,
 /// whatever folders they use, and no file is left.
 pub fn netns_lock() -> Result<FileLock> {
-    const PATH: &str = "/proc/thread-self/ns/net";
-    let fd = rustix::fs::open(PATH, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).on("open", PATH)?;
-    rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, FlockOperation::LockExclusive))
-        .on("lock", "the network namespace")?;
+    wait(Path::new("/proc/thread-self/ns/net"), "the network namespace")
+}
+
+fn wait(path: &Path, what: impl AsRef<OsStr>) -> Result<FileLock> {
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).on("open", path)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, FlockOperation::LockExclusive)).on("lock", what)?;
     Ok(FileLock { fd })
 }

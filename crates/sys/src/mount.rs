@@ -13,8 +13,8 @@ pub use rustix::mount::{MountAttrFlags, MountFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 pub use table::{MountEntry, mountinfo, mountinfo_at, parse_mountinfo};
 pub use tree::{
-    attach, idmap_tree, open_tree, remount_bind_ro, remount_bind_rw, set_tree_attributes,
-    set_tree_propagation,
+    attach, clear_tree_attributes, idmap_tree, open_tree, remount_bind_ro, remount_bind_rw,
+    set_tree_attributes, set_tree_propagation,
 };
 
 use crate::error::{Context, Result};

@@ -129,13 +129,16 @@ fn attributes_of_a_tree() {
         let tree = mount::new_virtual("tmpfs", &[("mode", Some("0711"))], MountAttrFlags::MOUNT_ATTR_NODEV);
         let tree = tree.expect("tmpfs");
         let more = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        mount::set_tree_attributes(&tree, more, true).expect("attributes");
+        mount::set_tree_attributes(&tree, more | MountAttrFlags::MOUNT_ATTR_NOEXEC, true)
+            .expect("attributes");
+        mount::clear_tree_attributes(&tree, MountAttrFlags::MOUNT_ATTR_NOEXEC, true).expect("attributes");
         mount::attach(&tree, folder.path()).expect("attach");
         let table = mount::mountinfo(None).expect("table");
         let entry = table.iter().find(|entry| entry.mount_point == folder.path()).expect("mounted");
         for option in ["ro", "nosuid", "nodev"] {
             assert!(entry.options.split(',').any(|found| found == option), "{option}: {}", entry.options);
         }
+        assert!(!entry.options.contains("noexec"), "{}", entry.options);
         assert_eq!(folder.path().metadata().expect("folder").mode() & 0o777, 0o711);
         let error = mount::new_virtual("tmpfs", &[("nonsense", None)], more).expect_err("option");
         assert!(error.to_string().contains("nonsense"), "{error}");

@@ -73,7 +73,7 @@ impl Outside {
         let integration = spec.integration.iter();
         let integration = integration.flat_map(|spec| integration::open(spec, &mut warnings)).collect();
         let dev = device::new_dev(&host_devices(HOST_DEVICES), spec.ids.map_or(0, |ids| ids.base))?;
-        let (program, server) = (program::readable()?, program::unreadable()?);
+        let (program, server) = (program::readable()?, program::unreadable(&spec.programs)?);
         let control = listener(&spec.control, traces)?;
         let paths = listener(&spec.paths, traces)?;
         if let Some(hub) = &hub {

@@ -154,6 +154,7 @@ impl Machine {
             cgroup,
             control: self.folder().join(format!("run-{name}/control.sock")),
             paths: self.folder().join(format!("integration/{name}.paths")),
+            programs: self.folder().join("programs"),
             hostname: "box.example".to_owned(),
             resolv_conf: "nameserver 10.0.0.1\n".to_owned(),
             hosts: "127.0.0.1 localhost\n10.1.2.3 db\n".to_owned(),

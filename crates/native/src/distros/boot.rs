@@ -187,6 +187,7 @@ impl Distros {
             cgroup: self.make_cgroups(entry)?,
             control: control_socket(instance, &guid),
             paths: instance.integration().join(integration::path_socket(&guid)),
+            programs: instance.programs(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             resolv_conf: resolver::resolv_conf(),
             hosts: hosts(Path::new("/etc/hosts"), tell),

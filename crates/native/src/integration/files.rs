@@ -3,9 +3,8 @@
 //! `sampan-guest integrate` does it, with a journal per distribution ([`sampan_model::integration::journal`]) by which all of it
 //! is undone exactly. Callers have the distribution's turn: nobody repairs, resizes or removes its disk meanwhile.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,17 +15,12 @@ use sampan_model::docker_cli::{self, Program};
 use sampan_model::guest::{Answer, IntegrateSpec, Integration};
 use sampan_model::registry::Entry;
 
+use super::shim;
 use crate::disk;
 use crate::hub::{Hub, HubError};
 use crate::platform::Native;
 use crate::tools::guest::GuestError;
 use crate::tools::{Tool, ToolError};
-
-/// The program that becomes `docker` in distributions; it is installed beside `sampan-guest`.
-const SHIM: &str = "sampan-docker";
-
-/// Its name in the folder that distributions see.
-const DOCKER: &str = "docker";
 
 /// How long docker may take to print a text that it has in it.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -85,7 +79,8 @@ impl Explain for FilesError {
             Self::Write { source, .. } | Self::Undo { source, .. } => source.hint(),
             Self::Hub(source) => source.hint(),
             Self::Shim { source, from, .. } if source.kind() == ErrorKind::NotFound => Some(format!(
-                "install Sampan again: `{SHIM}` belongs into {}",
+                "install Sampan again: `{}` belongs into {}",
+                shim::PROGRAM,
                 from.parent().unwrap_or(from).display()
             )),
             Self::Shim { .. } | Self::Forget { .. } => {
@@ -98,7 +93,7 @@ impl Explain for FilesError {
 impl Native {
     /// Brings the folder that distributions see as [`docker_cli::SHIM_PLACE`] up to date: nothing but our `docker`.
     pub(crate) fn place_shim(&self) -> Result<PathBuf, FilesError> {
-        place(&self.guest.beside(SHIM), &self.instance.shim())
+        self.integration.shim.place(&self.guest.beside(shim::PROGRAM), &self.instance.shim())
     }
 
     /// Writes what integration needs into a distribution of version 2 that runs or not, as far as it is not there. When it
@@ -172,22 +167,6 @@ fn garbled(answer: &Answer) -> GuestError {
     GuestError::Garbled { verb: "integrate".to_owned(), said: format!("{answer:?}") }
 }
 
-/// Makes `folder` hold a copy of the program `from`, unless it does; the copy.
-fn place(from: &Path, folder: &Path) -> Result<PathBuf, FilesError> {
-    let to = folder.join(DOCKER);
-    let failed = |source| FilesError::Shim { from: from.to_owned(), to: to.clone(), source };
-    let program = fs::read(from).map_err(failed)?;
-    // Compared whole: whoever runs it inside trusts it.
-    let there = fs::symlink_metadata(&to).ok().filter(fs::Metadata::is_file);
-    let is_right = there.is_some_and(|meta| meta.permissions().mode() & 0o7777 == 0o755)
-        && fs::read(&to).is_ok_and(|copy| copy == program);
-    if !is_right {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
-        sampan_sys::fs::write_atomic(&to, &program, 0o755).map_err(|error| failed(error.errno().into()))?;
-    }
-    Ok(to)
-}
-
 /// The completions that the CLI of the engine has, by their paths in a distribution; none before there is an engine.
 fn completions(cli: &Path) -> Result<Vec<(PathBuf, String)>, ToolError> {
     if !Program::Docker.path(cli).exists() {
@@ -214,38 +193,6 @@ mod tests {
     use sampan_model::instance::Instance;
 
     use super::*;
-
-    fn write(path: &Path, text: &str) {
-        sampan_sys::fs::write_atomic(path, text.as_bytes(), 0o755).unwrap();
-    }
-
-    #[test]
-    fn the_shim_is_placed_and_brought_up_to_date() {
-        let folder = tempfile::tempdir().unwrap();
-        let (from, shim) = (folder.path().join(SHIM), folder.path().join("state/shim"));
-        let missing = place(&from, &shim).unwrap_err();
-        assert!(missing.hint().is_some_and(|hint| hint.contains("install Sampan again")), "{missing}");
-        write(&from, "one");
-        let docker = place(&from, &shim).unwrap();
-        assert_eq!(docker, shim.join("docker"));
-        let seen = || {
-            let mode = fs::metadata(&docker).unwrap().permissions().mode() & 0o7777;
-            (fs::read_to_string(&docker).unwrap(), mode)
-        };
-        assert_eq!(seen(), ("one".to_owned(), 0o755));
-        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&docker).unwrap());
-        let first = inode();
-        place(&from, &shim).unwrap();
-        assert_eq!(inode(), first, "it was right");
-        for spoil in [&(|| write(&from, "two")) as &dyn Fn(), &|| write(&docker, "tampered with"), &|| {
-            fs::set_permissions(&docker, fs::Permissions::from_mode(0o644)).unwrap();
-        }] {
-            spoil();
-            place(&from, &shim).unwrap();
-            assert_eq!(seen(), ("two".to_owned(), 0o755));
-        }
-        assert_eq!(fs::read_dir(&shim).unwrap().count(), 1);
-    }
 
     #[test]
     fn completions_are_what_docker_prints() {
@@ -277,7 +224,7 @@ mod tests {
         assert_eq!(native.forget_files(&entry.guid), Ok(()));
         let path = native.instance.integration_journal(&entry.guid);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        write(&path, "{}");
+        sampan_sys::fs::write_atomic(&path, b"{}", 0o600).unwrap();
         assert!(native.has_files(&entry.guid));
         assert!(native.undo_files(&entry).unwrap_err().to_string().contains("gone"));
         assert_eq!(native.forget_files(&entry.guid), Ok(()));

@@ -87,6 +87,7 @@ impl Native {
             let _ = fs::remove_file(left);
         }
         let _ = fs::remove_dir_all(self.instance.run().join("distros"));
+        let _ = fs::remove_dir_all(self.instance.programs());
         let _ = fs::remove_dir(self.instance.run().join("hub"));
         Down { errors, warnings, remaining: Vec::new() }
     }

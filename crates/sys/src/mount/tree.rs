@@ -44,6 +44,12 @@ pub fn set_tree_attributes(tree: impl AsFd, attributes: MountAttrFlags, recursiv
     set_tree(tree, recursive, &attributes).on("set the attributes of", "a detached mount")
 }
 
+/// Takes attributes off a detached tree, of all its mounts if `recursive`; others stay.
+pub fn clear_tree_attributes(tree: impl AsFd, attributes: MountAttrFlags, recursive: bool) -> Result<()> {
+    let attributes = MountAttr { clear: u64::from(attributes.bits()), ..MountAttr::default() };
+    set_tree(tree, recursive, &attributes).on("take attributes off", "a detached mount")
+}
+
 /// Attaches a detached mount at the folder or file `target` (a symbolic link is not followed).
 pub fn attach(tree: impl AsFd, target: &Path) -> Result<()> {
     let tree: BorrowedFd<'_> = tree.as_fd();
