@@ -48,15 +48,18 @@ fn request(path: &str, data: &[u8]) {
             return;
         }
     };
-    let came: Value = serde_json::from_slice(data).expect("what was translated was read");
-    let dockerds: Value = serde_json::from_slice(&sent).expect("it stays JSON");
-    let changed = same_but(&came, &dockerds, &|came, sent| sent.strip_prefix(VIEW) == Some(came));
-    assert!(changed > 0, "made anew for nothing");
+    let translated =
+        |came: &str, sent: &str| sent.len() > came.len() && sent.replace(VIEW, "") == came.replace(VIEW, "");
     // Once more makes no sense, but it is a body as any other, with as many paths.
     let again = now(bodies::request(&Method::POST, path, &sent, &Tree));
     let again = again.expect("all of it is seen").expect("there are paths in it");
+    // This reader knows no numbers as large and no lists as deep as dockerd's may be.
+    let Ok(came) = serde_json::from_slice::<Value>(data) else { return };
+    let dockerds: Value = serde_json::from_slice(&sent).expect("it stays JSON");
+    let changed = same_but(&came, &dockerds, &translated);
+    assert!(changed > 0, "made anew for nothing");
     let again: Value = serde_json::from_slice(&again).expect("it stays JSON");
-    assert_eq!(same_but(&dockerds, &again, &|came, sent| sent.strip_prefix(VIEW) == Some(came)), changed);
+    assert_eq!(same_but(&dockerds, &again, &|_, sent| sent.contains(VIEW)), changed);
 }
 
 /// Nothing differs but strings of which `may` says so; returns how many.

@@ -3,6 +3,7 @@
 mod askers;
 mod distribution;
 mod host;
+mod kernel;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -49,24 +49,35 @@ const LAST_PAUSE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Serves one asker's socket until the future is dropped; connections that are open then go on as long as the runtime
-/// does. An asker has up to 2048 connections at once: the next ones wait in the queue, the first of them for
-/// `upstream.patience`, after which it is told so.
+/// does. An asker has up to 2048 connections at once: each of the next ones waits for `upstream.patience`, and is told so
+/// then.
 pub async fn serve<A: Asker>(listener: UnixListener, upstream: Upstream, asker: A) {
     serve_in(Room::new(room::MOST), listener, upstream, asker).await;
 }
 
 async fn serve_in<A: Asker>(room: Room, listener: UnixListener, upstream: Upstream, asker: A) {
-    let (upstream, asker) = (Arc::new(upstream), Arc::new(asker));
+    let (room, upstream, asker) = (Arc::new(room), Arc::new(upstream), Arc::new(asker));
     let mut pause = FIRST_PAUSE;
     loop {
         if let Ok((client, _)) = listener.accept().await {
             pause = FIRST_PAUSE;
-            match room.place(upstream.patience).await {
-                Some(place) => {
-                    tokio::spawn(attend(client, Arc::clone(&upstream), Arc::clone(&asker), place));
-                }
-                None => room.turn_away(client).await,
+            if let Some(place) = room.place() {
+                tokio::spawn(attend(client, Arc::clone(&upstream), Arc::clone(&asker), place));
+                continue;
             }
+            // Those who wait, wait side by side; the queue of the socket is for those who find no place to wait either.
+            let turn = room.turn().await;
+            let (room, upstream, asker) = (Arc::clone(&room), Arc::clone(&upstream), Arc::clone(&asker));
+            tokio::spawn(async move {
+                let place = room.place_within(upstream.patience).await;
+                match place {
+                    Some(place) => {
+                        drop(turn);
+                        attend(client, upstream, asker, place).await;
+                    }
+                    None => room.turn_away(client).await,
+                }
+            });
         } else {
             // Out of file descriptors or memory. The connection stays in the queue; without a pause this loop would
             // spin until another one ends.

@@ -6,10 +6,10 @@
 //! refusal and never an empty folder, and no answer leads out of the distribution's own view, the host's shared folders and
 //! `/mnt/wsl`.
 //!
-//! What that does not hold against: dockerd takes a path and opens it later, so who may write to a folder on the way can put
-//! a link in place of the next one in between. With any Docker daemon such a link is followed; here it is followed in the
-//! engine's tree, which everybody with this socket has anyway by `docker run --privileged`, and which users of the
-//! distribution without it can't reach by writing to what others mount. The kernel could refuse links on the views
+//! What that does not hold against: dockerd takes a path, and opens it at each start of the container. So who may write to a
+//! folder on the way can put a link in place of the next one after the container was made. With any Docker daemon such a link
+//! is followed; here it is followed in the engine's tree, which everybody with this socket has anyway by `docker run
+//! --privileged`. The kernel could refuse links on the views
 //! (`MOUNT_ATTR_NOSYMFOLLOW`), but a bind mount takes that over from where it is made, and no link would work in any
 //! container's folder.
 
@@ -27,6 +27,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::host::{self, denied, not_found, text};
+use super::kernel;
 use crate::engine;
 use crate::tree::{self, Place};
 
@@ -122,8 +123,7 @@ impl Distribution {
             PathPlace::Socket => Ok(engine::DOCKER_SOCKET.to_owned()),
             PathPlace::Kernel { path } => {
                 let path = tree::clean(&path);
-                self.require(is_kernel_s(&path), named)?;
-                Ok(text(&path, named)?.to_owned())
+                kernel::seen(&path, named).unwrap_or_else(|| Err(self.changed(named)))
             }
             PathPlace::Foreign { mount, kind } => Err(self.foreign(named, &mount, &kind)),
             PathPlace::Failed { message } => Err(not_found(named, &message)),
@@ -151,8 +151,8 @@ impl Distribution {
     /// What dockerd sees of a path that is not on the distribution's disk when it runs; none: it is.
     async fn not_on_disk(&self, path: &Path, named: &str) -> Option<Result<String, Denied>> {
         let automount = self.automount();
-        if is_kernel_s(path) {
-            return Some(text(path, named).map(str::to_owned));
+        if let Some(seen) = kernel::seen(path, named) {
+            return Some(seen);
         }
         if path.starts_with(RUN) {
             return Some(Err(self.foreign(named, Path::new(RUN), "tmpfs")));
@@ -180,15 +180,16 @@ impl Distribution {
     }
 
     fn require(&self, same: bool, named: &str) -> Result<(), Denied> {
-        if same {
-            return Ok(());
-        }
+        if same { Ok(()) } else { Err(self.changed(named)) }
+    }
+
+    fn changed(&self, named: &str) -> Denied {
         let message = format!(
             "mounts denied: {named} is not the same for containers: {} has something mounted on the way, or it was \
              changed just now; use a folder on the distribution's own disk",
             self.name
         );
-        Err(denied(StatusCode::FORBIDDEN, message))
+        denied(StatusCode::FORBIDDEN, message)
     }
 
     fn foreign(&self, named: &str, mount: &Path, kind: &str) -> Denied {
@@ -261,10 +262,6 @@ fn is_same(place: &Place, found: &FoundPath) -> bool {
 
 fn whole(found: &FoundPath) -> PathBuf {
     tree::below(&found.path, &found.missing)
-}
-
-fn is_kernel_s(path: &Path) -> bool {
-    integration::KERNEL.iter().any(|own| path.starts_with(own))
 }
 
 fn shared(path: &str) -> String {

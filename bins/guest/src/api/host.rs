@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sampan_model::integration;
 use sampan_model::views::{self, VIEWS};
 use sampan_relay::proxy::{Asker, Denied, StatusCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::kernel;
 use crate::engine;
 use crate::tree::{self, Place};
 
@@ -31,8 +31,11 @@ impl Asker for Host {
         if is_docker_socket(&asked) {
             return Ok(engine::DOCKER_SOCKET.to_owned());
         }
-        if integration::KERNEL.iter().chain(&ENGINES_OWN).any(|own| asked.starts_with(own)) {
-            return Ok(asked.to_string_lossy().into_owned());
+        if let Some(seen) = kernel::seen(&asked, path) {
+            return seen;
+        }
+        if ENGINES_OWN.iter().any(|own| asked.starts_with(own)) {
+            return Ok(text(&asked, path)?.to_owned());
         }
         let place = shared(Path::new(VIEWS).join(views::HOST), asked, path).await?;
         Ok(views::seen(views::HOST, text(&place.whole(), path)?))

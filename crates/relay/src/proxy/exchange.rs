@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -16,15 +16,15 @@ use tokio::task::JoinHandle;
 use super::asker::{Asker, Denied};
 use super::endpoint::{self, Endpoint};
 use super::gather::{Gather, Pieces};
-use super::room::Place;
+use super::room::{Memory, Place};
 use super::upstream::Upstream;
 use super::{reveal, sources};
 use crate::pump;
 
 /// The longest request that is read to look for paths, in bytes.
-const LONGEST_REQUEST: usize = 16 << 20;
+const LONGEST_REQUEST: usize = 8 << 20;
 /// The longest answer that is read to show paths, in bytes.
-const LONGEST_ANSWER: usize = 128 << 20;
+const LONGEST_ANSWER: usize = 32 << 20;
 /// The longest answer to a request that failed; one sentence, usually.
 const LONGEST_REFUSAL: usize = 1 << 20;
 
@@ -67,11 +67,13 @@ impl<A: Asker> Exchanges<A> {
     async fn exchange(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Denied> {
         let endpoint = Endpoint::of(request.method(), request.uri().path());
         let client = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        let mut memory = self.place.memory();
         let request = match endpoint.asks {
-            Some(kind) => self.translate(kind, request).await?,
+            Some(kind) => self.translate(kind, request, &mut memory).await?,
             None => request.map(passed),
         };
         let mut answer = self.send(request).await?;
+        drop(memory);
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             let engine = hyper::upgrade::on(&mut answer);
             let connection = self.engine().take();
@@ -86,19 +88,17 @@ impl<A: Asker> Exchanges<A> {
         &self,
         kind: endpoint::Body,
         request: Request<Incoming>,
+        memory: &mut Memory,
     ) -> Result<Request<Body>, Denied> {
         let (mut head, body) = request.into_parts();
-        let body = match Limited::new(body, LONGEST_REQUEST).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let message = format!("the request is longer than {} MiB", LONGEST_REQUEST >> 20);
-                return Err(Denied { status: StatusCode::PAYLOAD_TOO_LARGE, message });
-            }
-            Err(error) => {
-                let message = format!("the request broke off: {error}");
-                return Err(Denied { status: StatusCode::BAD_REQUEST, message });
-            }
-        };
+        let body = collect(body, LONGEST_REQUEST, memory).await.map_err(|error| Denied {
+            status: match error {
+                CollectError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                CollectError::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+                CollectError::BrokenOff(_) => StatusCode::BAD_REQUEST,
+            },
+            message: format!("the request {error}"),
+        })?;
         let translated = sources::translate(kind, &body, &*self.asker).await?;
         let body = translated.map_or(body, Bytes::from);
         set_length(&mut head.headers, body.len());
@@ -169,11 +169,11 @@ impl<A: Asker> Exchanges<A> {
             return Ok(answer.map(passed));
         }
         let (mut head, body) = answer.into_parts();
-        let body = Limited::new(body, longest).collect().await.map_err(|error| Denied {
+        let mut memory = self.place.memory();
+        let body = collect(body, longest, &mut memory).await.map_err(|error| Denied {
             status: StatusCode::BAD_GATEWAY,
-            message: format!("the answer of the Docker engine broke off: {error}"),
+            message: format!("the answer of the Docker engine {error}"),
         })?;
-        let body = body.to_bytes();
         let patched = if failed {
             reveal::in_refusal(&body, &*self.asker)
         } else {
@@ -183,6 +183,33 @@ impl<A: Asker> Exchanges<A> {
         set_length(&mut head.headers, body.len());
         Ok(Response::from_parts(head, whole(body)))
     }
+}
+
+/// Why a body can't be read whole; the sentence about it begins with what it is.
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error("is longer than {} MiB", .0 >> 20)]
+    TooLong(usize),
+    #[error("is one of too many long ones at once: try again when some have ended")]
+    NoMemory,
+    #[error("broke off: {0}")]
+    BrokenOff(#[from] hyper::Error),
+}
+
+/// Reads a whole body.
+async fn collect(mut body: Incoming, longest: usize, memory: &mut Memory) -> Result<Bytes, CollectError> {
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if collected.len() + data.len() > longest {
+            return Err(CollectError::TooLong(longest));
+        }
+        if !memory.take(data.len()) {
+            return Err(CollectError::NoMemory);
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(collected.freeze())
 }
 
 /// The bytes of a connection that both sides have upgraded, until both have ended. It outlives the requests before it,

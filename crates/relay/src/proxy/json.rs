@@ -1,32 +1,103 @@
 //! JSON as dockerd reads it.
 //!
-//! A body is patched, never made anew from types: what this program does not know must reach dockerd. And it must say
-//! to dockerd what it said here, or a source would pass that was never looked at.
+//! A body is patched, never made anew: what this program does not know must reach dockerd as it came. And it must say to
+//! dockerd what it said here, or a source would pass that was never looked at.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// Parses a whole body. A key that is there twice is an error: readers differ in which one counts.
-pub(super) fn parse(body: &[u8]) -> Result<Value, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Strict.deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(value)
+/// Why a body can't be looked through.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JsonError {
+    #[error("invalid JSON: {0}")]
+    Invalid(#[from] serde_json::Error),
+    /// Readers differ in which one counts, and dockerd's puts together what they say.
+    #[error("invalid JSON: the key {0:?} is there twice")]
+    Twice(String),
 }
 
-/// All members that dockerd takes for the one of this name: Go's decoder does not mind case.
-pub(super) fn members<'a>(value: &'a mut Value, name: &'a str) -> impl Iterator<Item = &'a mut Value> {
-    value
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|object| object.iter_mut())
-        .filter_map(move |(key, value)| is_same(key, name).then_some(value))
+/// A value, as it is written in the body.
+#[derive(Clone, Copy)]
+pub(super) struct Json<'a>(&'a RawValue);
+
+impl<'a> Json<'a> {
+    /// Reads a whole body.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
+        Ok(Self(serde_json::from_slice(body)?))
+    }
+
+    /// How it is written, in the body that was parsed.
+    pub(super) fn text(self) -> &'a str {
+        self.0.get()
+    }
+
+    /// The member that dockerd takes for the field of this name: Go's decoder does not mind case. None too where this is
+    /// no object.
+    pub(super) fn field(self, name: &str) -> Result<Option<Self>, JsonError> {
+        self.member(|key| is_same(key, name))
+    }
+
+    /// The member of this very name, as in a map.
+    pub(super) fn entry(self, name: &str) -> Result<Option<Self>, JsonError> {
+        self.member(|key| key == name)
+    }
+
+    /// The items of a list; none where this is no list.
+    pub(super) fn items(self) -> Result<Vec<Self>, JsonError> {
+        struct Items<'a>(Vec<Json<'a>>);
+        impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_seq(List).map(Self)
+            }
+        }
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Vec<Json<'de>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element::<&RawValue>()? {
+                    list.push(Json(item));
+                }
+                Ok(list)
+            }
+        }
+        if !self.text().starts_with('[') {
+            return Ok(Vec::new());
+        }
+        Ok(serde_json::from_str::<Items<'a>>(self.text())?.0)
+    }
+
+    /// The string; none where this is none.
+    pub(super) fn string(self) -> Result<Option<String>, JsonError> {
+        if !self.text().starts_with('"') {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(self.text())?))
+    }
+
+    fn member(self, is_meant: impl Fn(&str) -> bool) -> Result<Option<Self>, JsonError> {
+        if !self.text().starts_with('{') {
+            return Ok(None);
+        }
+        let mut reader = serde_json::Deserializer::from_str(self.text());
+        let mut meant = reader.deserialize_map(Members(is_meant))?.into_iter();
+        match (meant.next(), meant.next()) {
+            (Some(_), Some((key, _))) => Err(JsonError::Twice(key)),
+            (first, _) => Ok(first.map(|(_, value)| value)),
+        }
+    }
 }
 
 /// Whether Go's decoder takes a key for a field's (ASCII) name.
-pub(super) fn is_same(key: &str, name: &str) -> bool {
+fn is_same(key: &str, name: &str) -> bool {
     // The two letters beyond ASCII that fold to one in it.
     let fold = |letter: char| match letter {
         'ſ' => 's',
@@ -36,68 +107,26 @@ pub(super) fn is_same(key: &str, name: &str) -> bool {
     key.chars().map(fold).eq(name.chars().map(fold))
 }
 
-struct Strict;
+/// Picks the members that are meant.
+struct Members<F>(F);
 
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
+impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Members<F> {
+    type Value = Vec<(String, Json<'de>)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+        f.write_str("an object")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict)? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(key) = members.next_key::<String>()? {
-            if object.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut meant = Vec::new();
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            if (self.0)(&key) {
+                meant.push((key.into_owned(), Json(members.next_value::<&RawValue>()?)));
+            } else {
+                members.next_value::<IgnoredAny>()?;
             }
-            object.insert(key, members.next_value_seed(Strict)?);
         }
-        Ok(Value::Object(object))
+        Ok(meant)
     }
 }
 
@@ -105,34 +134,51 @@ impl<'de> Visitor<'de> for Strict {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_not_known_survives_in_its_order() {
-        let text = r#"{"Z":9223372036854775807,"a":18446744073709551615,"b":[-1,1.5,null,true,"ü\u0000"],"A":{"c":{}}}"#;
-        assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
-    }
-
-    #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
-        for body in [r#"{"a":1,"a":2}"#, r#"[{"x":{"a":1,"b":2,"a":3}}]"#, r#"{"a":1,"\u0061":2}"#] {
-            assert!(parse(body.as_bytes()).unwrap_err().to_string().contains("is there twice"), "{body}");
-        }
-        for body in ["{} {}", "{\"a\":1}x", "", "{", "\u{feff}{}"] {
-            assert!(parse(body.as_bytes()).is_err(), "{body}");
-        }
-        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
-        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
+    fn field(text: &str, name: &str) -> Result<Option<String>, JsonError> {
+        let body = Json::parse(text.as_bytes())?;
+        Ok(body.field(name)?.map(|value| value.text().to_owned()))
     }
 
     #[test]
     fn names_fold_as_in_go() {
-        let mut value =
-            parse(r#"{"HostConfig":1,"hostconfig":2,"HOſTCONFIG":3,"Host":4,"HostConfiG":5}"#.as_bytes())
-                .unwrap();
-        assert_eq!(
-            members(&mut value, "HostConfig").map(|v| v.as_i64().unwrap()).collect::<Vec<_>>(),
-            [1, 2, 3, 5]
-        );
+        for key in ["HostConfig", "hostconfig", "HOſTCONFIG", "HostConfiG", r"\u0048ostConfig"] {
+            assert_eq!(
+                field(&format!("{{\"Host\":1,\"{key}\": [ 2 ]}}"), "HostConfig").unwrap().unwrap(),
+                "[ 2 ]"
+            );
+        }
         assert!(is_same("Linu\u{78}\u{212a}", "LinuxK"));
-        assert_eq!(members(&mut Value::Null, "a").count(), 0);
+        for body in ["{\"Host\":1}", "null", "[]", "7", "\"HostConfig\""] {
+            assert_eq!(field(body, "HostConfig").unwrap(), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for body in [r#"{"a":1,"a":2}"#, r#"{"a":1,"b":2,"A":3}"#, r#"{"a":1,"\u0061":2}"#] {
+            assert!(field(body, "a").unwrap_err().to_string().contains("is there twice"), "{body}");
+        }
+        // In a map these are two.
+        let map = Json::parse(br#"{"a":1,"A":2}"#).unwrap();
+        assert_eq!(map.entry("A").unwrap().unwrap().text(), "2");
+        for body in ["{} {}", "{\"a\":1}x", "", "{", "\u{feff}{}", "{\"a\":1,}"] {
+            assert!(Json::parse(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(Json::parse(b"{\"a\":\"\xff\"}").is_err());
+        assert!(Json::parse("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn lists_and_strings() {
+        let body = Json::parse(r#" ["a\u00fc", 7 , null, {"x":[1]}] "#.as_bytes()).unwrap();
+        let items = body.items().unwrap();
+        assert_eq!(
+            items.iter().map(|item| item.text()).collect::<Vec<_>>(),
+            [r#""a\u00fc""#, "7", "null", r#"{"x":[1]}"#]
+        );
+        assert_eq!(items[0].string().unwrap().as_deref(), Some("aü"));
+        assert_eq!(items[1].string().unwrap(), None);
+        assert!(items[3].items().unwrap().is_empty());
+        assert!(Json::parse(br#""\ud800""#).unwrap().string().is_err());
     }
 }

@@ -13,10 +13,7 @@ pub(super) fn in_answer<A: Asker>(body: &[u8], asker: &A) -> Option<Vec<u8>> {
 
 /// The same for the answer to a request that failed: its message may name a path.
 pub(super) fn in_refusal<A: Asker>(body: &[u8], asker: &A) -> Option<Vec<u8>> {
-    patch(body, |value| match value.get_mut("message") {
-        Some(Value::String(message)) => of_text(message, asker),
-        _ => false,
-    })
+    patch(body, |value| value.get_mut("message").is_some_and(|message| of_words(message, asker)))
 }
 
 /// `change` says whether it changed anything.
@@ -39,8 +36,11 @@ fn of_value<A: Asker>(value: &mut Value, asker: &A) -> bool {
                 | match key.as_str() {
                     "Binds" => each(value, |bind| of_bind(bind, asker)),
                     "Mounts" => each(value, |mount| of_mount(mount, asker)),
-                    // Of a volume.
-                    "Options" => value.get_mut("device").is_some_and(|device| of_path(device, asker)),
+                    // Of a volume, or of a log driver.
+                    "Options" => of_options(value, asker),
+                    "LogConfig" => value.get_mut("Config").is_some_and(|options| of_options(options, asker)),
+                    // Why it does not run.
+                    "Error" | "Err" => of_words(value, asker),
                     // The user's own words.
                     "Labels" | "Env" | "Cmd" | "Entrypoint" | "Args" => false,
                     _ => of_value(value, asker),
@@ -65,8 +65,19 @@ fn of_bind<A: Asker>(bind: &mut Value, asker: &A) -> bool {
 
 fn of_mount<A: Asker>(mount: &mut Value, asker: &A) -> bool {
     let source = mount.get_mut("Source").is_some_and(|source| of_path(source, asker));
-    let options = mount.pointer_mut("/VolumeOptions/DriverConfig/Options/device");
-    options.is_some_and(|device| of_path(device, asker)) | source
+    let options = mount.pointer_mut("/VolumeOptions/DriverConfig/Options");
+    options.is_some_and(|options| of_options(options, asker)) | source
+}
+
+/// Paths may be anywhere in them, as in an address or among layers.
+fn of_options<A: Asker>(options: &mut Value, asker: &A) -> bool {
+    let values = options.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
+    values.fold(false, |changed, value| of_words(value, asker) | changed)
+}
+
+fn of_words<A: Asker>(value: &mut Value, asker: &A) -> bool {
+    let Value::String(text) = value else { return false };
+    of_text(text, asker)
 }
 
 fn of_path<A: Asker>(value: &mut Value, asker: &A) -> bool {
@@ -140,6 +151,13 @@ mod tests {
         assert_eq!(shown(&answer).unwrap()[0]["Mounts"][0]["Source"], "/a b");
         let answer = json!({ "Volumes": [{ "Options": { "device": "/views/host/d", "o": "bind" } }] });
         assert_eq!(shown(&answer).unwrap()["Volumes"][0]["Options"]["device"], "/d");
+        let answer = json!({ "Options": { "type": "overlay", "o": "lowerdir=/views/host/a:/views/host/b" } });
+        assert_eq!(shown(&answer).unwrap()["Options"]["o"], "lowerdir=/a:/b");
+        let answer = json!({ "State": { "Error": "mounting \"/views/host/a\": not there" }, "HostConfig": { "LogConfig": {
+            "Type": "syslog", "Config": { "syslog-address": "unix:///views/host/s", "tag": "t" } } } });
+        let got = shown(&answer).unwrap();
+        assert_eq!(got["State"]["Error"], "mounting \"/a\": not there");
+        assert_eq!(got["HostConfig"]["LogConfig"]["Config"]["syslog-address"], "unix:///s");
         let answer = json!([{ "Spec": { "TaskTemplate": { "ContainerSpec": { "Mounts": [
             { "Source": "/views/host/s" }] } } }, "PreviousSpec": { "TaskTemplate": { "ContainerSpec": { "Mounts": [
             { "Source": "/views/host/p" }] } } } }]);

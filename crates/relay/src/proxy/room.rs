@@ -1,4 +1,4 @@
-//! How many connections one asker may have: descriptors and memory are of all askers together.
+//! How much of this process one asker may have: descriptors and memory are of all askers together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,30 +11,60 @@ use tokio::time::timeout;
 /// Each takes up to three descriptors here, and one in dockerd. The usual limit of a process is half a million.
 pub(super) const MOST: usize = 2048;
 
+/// How many of the next ones wait at once for a place, each as long as its patience lasts.
+const MOST_WAITING: usize = 256;
+
+/// The bytes of bodies that are read whole, of all connections of an asker.
+const MEMORY: usize = 64 << 20;
+
 /// How long one that is turned away may take to read why.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// The connections that an asker may have.
+/// What an asker may have.
 pub(super) struct Room {
     most: usize,
     free: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
 }
 
 /// That of one connection, until the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct Place {
     _permit: Arc<OwnedSemaphorePermit>,
+    memory: Arc<Semaphore>,
+}
+
+/// Memory that is taken, until it is dropped.
+pub(super) struct Memory {
+    of: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, free: Arc::new(Semaphore::new(most)) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { most, free: semaphore(most), waiting: semaphore(MOST_WAITING), memory: semaphore(MEMORY) }
+    }
+
+    /// A place, if there is one.
+    pub(super) fn place(&self) -> Option<Place> {
+        Arc::clone(&self.free).try_acquire_owned().ok().map(|permit| self.taken(permit))
+    }
+
+    /// The right to wait for a place, as soon as not too many have it.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.waiting).acquire_owned().await.ok()
     }
 
     /// A place, as soon as there is one; none if that takes longer than `patience`.
-    pub(super) async fn place(&self, patience: Duration) -> Option<Place> {
+    pub(super) async fn place_within(&self, patience: Duration) -> Option<Place> {
         let permit = timeout(patience, Arc::clone(&self.free).acquire_owned()).await.ok()?;
-        permit.ok().map(|permit| Place { _permit: Arc::new(permit) })
+        permit.ok().map(|permit| self.taken(permit))
+    }
+
+    fn taken(&self, permit: OwnedSemaphorePermit) -> Place {
+        Place { _permit: Arc::new(permit), memory: Arc::clone(&self.memory) }
     }
 
     /// Tells the client why it is not served, whatever it has asked.
@@ -53,5 +83,27 @@ impl Room {
             copy(&mut client, &mut sink()).await
         };
         let _ = timeout(PARTING, say).await; // it knows, or is gone
+    }
+}
+
+impl Place {
+    /// Memory for a body; nothing is taken yet.
+    pub(super) fn memory(&self) -> Memory {
+        Memory { of: Arc::clone(&self.memory), taken: None }
+    }
+}
+
+impl Memory {
+    /// Takes so many bytes more. Whether they are there.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let more = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.of).try_acquire_many_owned(bytes).ok());
+        let Some(more) = more else { return false };
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        true
     }
 }

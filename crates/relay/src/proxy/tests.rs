@@ -150,7 +150,7 @@ async fn nobody_waits_for_a_client_that_has_left() {
     };
     let (mut client, attended) = UnixStream::pair().unwrap();
     say(&mut client, "GET /info HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    let place = Room::new(1).place(LONG).await.unwrap();
+    let place = Room::new(1).place().unwrap();
     let attending = tokio::spawn(attend(attended, Arc::new(upstream), Arc::new(Host), place));
     drop(client);
     timeout(LONG, attending).await.expect("its patience is not waited for").unwrap();
@@ -547,4 +547,59 @@ async fn who_finds_no_place_waits_for_one() {
     assert!(early.is_err(), "it is served beside the other one");
     drop(idle);
     assert!(until(&mut client, "GET /_ping HTTP/1.1").await.unwrap().starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn those_without_a_place_wait_side_by_side() {
+    let door = Door::with_room(1, Duration::from_millis(500));
+    door.engine().echo();
+    let _idle = door.client().await;
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        let mut client = door.client().await;
+        say(&mut client, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        waiting.push(client);
+    }
+    // One after the other it would be 100 seconds.
+    let told = async {
+        for mut client in waiting {
+            assert!(until(&mut client, "\r\n").await.unwrap().starts_with("HTTP/1.1 503 "));
+        }
+    };
+    timeout(LONG, told).await.expect("all of them are told");
+}
+
+#[tokio::test]
+async fn bodies_of_an_asker_have_only_so_much_memory() {
+    let door = Door::open(LONG);
+    door.engine().echo();
+    let create = |length: usize| {
+        format!("POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut unfinished = Vec::new();
+    let part = "[".repeat((8 << 20) - 1);
+    for _ in 0..8 {
+        let mut client = door.client().await;
+        say(&mut client, &create(8 << 20)).await;
+        say(&mut client, &part).await;
+        unfinished.push(client);
+    }
+    let small = format!("{}{{\"Image\":\"i\"}}", create(13));
+    let full = async {
+        loop {
+            let mut client = door.client().await;
+            say(&mut client, &format!("{}{}", create(4096), "[".repeat(4095))).await;
+            // Some of the others may still be on their way.
+            if let Ok(Some(answer)) =
+                timeout(Duration::from_millis(200), until(&mut client, "\r\n\r\n")).await
+            {
+                break answer;
+            }
+        }
+    };
+    let answer = timeout(LONG, full).await.expect("there is an end to it");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(ask(&door, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
+    drop(unfinished);
+    until_served(&door, &small).await;
 }
