@@ -4,6 +4,7 @@
 //! dockerd sees that tree in another place. So the bodies of a few requests and answers are read, and patched; all
 //! other ones and upgraded connections are byte streams here.
 
+mod again;
 mod asker;
 pub mod bodies;
 mod endpoint;

@@ -1,6 +1,7 @@
 //! Which of Docker's endpoints have paths of the asker's in them.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use hyper::Method;
 
@@ -22,6 +23,8 @@ pub(super) struct Endpoint {
     pub asks: Option<Body>,
     /// Whether the answer shows paths.
     pub shows: bool,
+    /// Whether containers' sources are opened.
+    pub starts: bool,
     /// Whether dockerd takes over the connection, even where the client did not ask for an upgrade (API before 1.22).
     pub hijacks: bool,
 }
@@ -30,18 +33,8 @@ impl Endpoint {
     /// The endpoint that dockerd finds for a request. Its router decodes the path first, so this does too.
     pub(super) fn of(method: &Method, path: &str) -> Self {
         let decoded = percent_decoded(path);
-        let mut segments = Vec::new();
-        for segment in decoded.split(|byte| *byte == b'/') {
-            match segment {
-                b"" | b"." => {}
-                b".." => drop(segments.pop()),
-                segment => segments.push(segment),
-            }
-        }
-        let segments = match segments.split_first() {
-            Some((first, rest)) if is_version(first) => rest,
-            _ => &segments,
-        };
+        let segments = segments(&decoded);
+        let segments = &segments[..];
         let post = method == Method::POST;
         let asks = match segments {
             _ if !post => None,
@@ -61,14 +54,52 @@ impl Endpoint {
             _ => false,
         };
         let hijacks = post && matches!(segments, [b"containers", .., b"attach"] | [b"exec", .., b"start"]);
-        Self { asks, shows, hijacks }
+        let starts = post && matches!(segments, [b"containers", .., b"start" | b"restart"]);
+        Self { asks, shows, starts, hijacks }
     }
+}
+
+/// Where to ask what the container is that a request to `path`, which starts it, is about.
+pub(super) fn inspection(path: &str) -> String {
+    let decoded = percent_decoded(path);
+    let segments = segments(&decoded);
+    let name = segments.split_last().and_then(|(_, rest)| rest.split_first()).map(|(_, name)| name);
+    let name = name.unwrap_or_default().join(&b'/');
+    format!("/containers/{}/json", percent_encoded(&name))
+}
+
+/// What a path of dockerd's consists of, without the version.
+fn segments(decoded: &[u8]) -> Vec<&[u8]> {
+    let mut segments = Vec::new();
+    for segment in decoded.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    if segments.first().is_some_and(|first| is_version(first)) {
+        segments.remove(0);
+    }
+    segments
 }
 
 /// `v1.45` and the like: dockerd's pattern is `v{version:[0-9.]+}`.
 fn is_version(segment: &[u8]) -> bool {
     segment.strip_prefix(b"v").is_some_and(|number| {
         !number.is_empty() && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    })
+}
+
+/// Any name as a part of a path.
+pub(super) fn percent_encoded(name: &[u8]) -> String {
+    name.iter().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            encoded.push(char::from(*byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}"); // a string takes all
+        }
+        encoded
     })
 }
 
@@ -159,6 +190,21 @@ mod tests {
             assert!(!get(path).hijacks, "{path}");
         }
         assert!(!post("/containers/x/start").hijacks);
+    }
+
+    #[test]
+    fn containers_that_are_started() {
+        for (path, asked) in [
+            ("/v1.45/containers/web/start", "/containers/web/json"),
+            ("/containers//0a/../w%2eb/restart", "/containers/w.b/json"),
+            ("/containers/a b%2fc?/start", "/containers/a%20b%2Fc%3F/json"),
+        ] {
+            assert!(post(path).starts && !get(path).starts, "{path}");
+            assert_eq!(inspection(path), asked);
+        }
+        for path in ["/containers/x/stop", "/exec/x/start", "/containers/start/json"] {
+            assert!(!post(path).starts, "{path}");
+        }
     }
 
     #[test]

@@ -7,10 +7,11 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::asker::{Asker, Denied};
@@ -18,7 +19,7 @@ use super::endpoint::{self, Endpoint};
 use super::gather::{Gather, Pieces};
 use super::room::{Memory, Place};
 use super::upstream::Upstream;
-use super::{reveal, sources};
+use super::{again, reveal, sources};
 use crate::pump;
 
 /// The longest request that is read to look for paths, in bytes.
@@ -67,6 +68,9 @@ impl<A: Asker> Exchanges<A> {
     async fn exchange(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Denied> {
         let endpoint = Endpoint::of(request.method(), request.uri().path());
         let client = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        if endpoint.starts {
+            self.look_again(&endpoint::inspection(request.uri().path())).await?;
+        }
         let mut memory = self.place.memory();
         let request = match endpoint.asks {
             Some(kind) => self.translate(kind, request, &mut memory).await?,
@@ -103,6 +107,40 @@ impl<A: Asker> Exchanges<A> {
         let body = translated.map_or(body, Bytes::from);
         set_length(&mut head.headers, body.len());
         Ok(Request::from_parts(head, whole(body)))
+    }
+
+    /// Looks at the sources of the container that `inspection` is about. What dockerd does not say it says itself.
+    async fn look_again(&self, inspection: &str) -> Result<(), Denied> {
+        let Some(container) = self.inspect(inspection).await? else { return Ok(()) };
+        for path in again::of_container(&container) {
+            again::look(path, &*self.asker).await?;
+        }
+        for volume in again::volumes_of(&container) {
+            let path = format!("/volumes/{}", endpoint::percent_encoded(volume.as_bytes()));
+            let Some(volume) = self.inspect(&path).await? else { continue };
+            if let Some(path) = again::of_volume(&volume) {
+                again::look(path, &*self.asker).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// dockerd's answer to a question of our own; none: it has no good one.
+    async fn inspect(&self, path: &str) -> Result<Option<Value>, Denied> {
+        let request = Request::get(path).header(HOST, "docker").body(whole(Bytes::new()));
+        let Ok(request) = request else { return Ok(None) };
+        let answer = self.send(request).await?;
+        if !answer.status().is_success() {
+            // Read to its end, so that the connection can go on.
+            let _ = collect(answer.into_body(), LONGEST_REFUSAL, &mut self.place.memory()).await;
+            return Ok(None);
+        }
+        let body = collect(answer.into_body(), LONGEST_ANSWER, &mut self.place.memory()).await;
+        let body = body.map_err(|error| Denied {
+            status: StatusCode::BAD_GATEWAY,
+            message: format!("the answer of the Docker engine {error}"),
+        })?;
+        Ok(serde_json::from_slice(&body).ok())
     }
 
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Denied> {

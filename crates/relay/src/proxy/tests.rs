@@ -12,11 +12,14 @@ use super::*;
 /// What must come, comes long before.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Sees everything below `/home`.
+/// Sees everything below `/home`, where `moved` is a link to `/home` itself.
 struct Host;
 
 impl Asker for Host {
     async fn translate(&self, path: &str) -> Result<String, Denied> {
+        if let Some(path) = path.strip_prefix("/home/moved") {
+            return Ok(views::seen("host", &format!("/home{path}")));
+        }
         if path.starts_with("/home") {
             return Ok(views::seen("host", path));
         }
@@ -602,4 +605,56 @@ async fn bodies_of_an_asker_have_only_so_much_memory() {
     assert!(ask(&door, "GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
     drop(unfinished);
     until_served(&door, &small).await;
+}
+
+/// Answers the next request of a connection with JSON, and returns its first line.
+async fn answer_next(stream: &mut UnixStream, body: &str) -> String {
+    let head = head(stream).await.expect("a request");
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    say(stream, &answer).await;
+    head.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_source_that_leads_elsewhere_now_is_not_opened() {
+    let door = Door::open(LONG);
+    let engine = door.engine();
+    let mut client = door.client().await;
+    let start = "POST /v1.45/containers/web/start HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    say(&mut client, start).await;
+    let mut stream = engine.accept().await;
+    let good = r#"{"HostConfig":{"Binds":["/views/host/home/u:/u","/other:/o"]},
+        "Mounts":[{"Type":"volume","Name":"a b","Driver":"local"}]}"#;
+    assert_eq!(answer_next(&mut stream, good).await, "GET /containers/web/json HTTP/1.1");
+    let volume = r#"{"Options":{"o":"bind","device":"/views/host/home/v"}}"#;
+    assert_eq!(answer_next(&mut stream, volume).await, "GET /volumes/a%20b HTTP/1.1");
+    assert_eq!(answer_next(&mut stream, "{}").await, "POST /v1.45/containers/web/start HTTP/1.1");
+    until(&mut client, "{}").await.unwrap();
+
+    for (container, volume) in [
+        (r#"{"HostConfig":{"Binds":["/views/host/home/moved/u:/u"]}}"#, None),
+        (r#"{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/views/host/home/moved/u"}]}}"#, None),
+        (
+            r#"{"Mounts":[{"Type":"volume","Name":"v","Driver":"local"}]}"#,
+            Some(r#"{"Options":{"device":"/views/host/home/moved/v"}}"#),
+        ),
+        (r#"{"HostConfig":{"Binds":["/views/host/etc:/u"]}}"#, None),
+    ] {
+        say(&mut client, start).await;
+        answer_next(&mut stream, container).await;
+        if let Some(volume) = volume {
+            answer_next(&mut stream, volume).await;
+        }
+        let refused = until(&mut client, "\"}\n").await.unwrap();
+        assert!(refused.starts_with("HTTP/1.1 403 ") && refused.contains("mounts denied: /"), "{refused}");
+    }
+    // What dockerd knows nothing of is its own business.
+    say(&mut client, start).await;
+    head(&mut stream).await.unwrap();
+    say(&mut stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}").await;
+    assert_eq!(answer_next(&mut stream, "{}").await, "POST /v1.45/containers/web/start HTTP/1.1");
+    until(&mut client, "{}").await.unwrap();
 }

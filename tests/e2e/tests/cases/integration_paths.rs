@@ -9,6 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("integration_paths::what_dockerd_makes_belongs_to_the_distribution", made_by_dockerd),
         Case::new("integration_paths::sources_are_those_of_the_distribution", sources),
         Case::new("integration_paths::containers_come_back_with_their_files", durable),
+        Case::new("integration_paths::what_is_another_s_is_not_seen", of_others),
     ]
 }
 
@@ -104,6 +105,58 @@ fn durable() {
     instance.wsl(&["--shutdown"]).expect(0);
     instance.start().ok();
     whole("after a whole stop");
+}
+
+/// Root in one distribution, after the files of the other, without a container that has more rights than usual.
+fn of_others() {
+    let instance = with_distribution();
+    instance.import("e", &roots::small(), 2);
+    instance.sampan(&["integration", "enable", "e"]).ok();
+    instance.inside("e", "mkdir -p /srv && umask 077 && echo secret > /srv/file").ok();
+    let registry = instance.registry();
+    let guid = registry.distributions.iter().find(|entry| entry.name == "e").expect("it is installed").guid;
+    let view = format!("/views/{guid}/srv");
+
+    instance.inside("d", "mkdir -p /srv/one /srv/two && echo own > /srv/one/file").ok();
+    let made = "docker volume create -o type=none -o o=bind -o device=/srv/one vol >/dev/null && \
+        docker create --name bind -v /srv/one:/x e2e/busybox cat /x/file && \
+        docker create --name mount --mount type=bind,source=/srv/one,target=/x e2e/busybox cat /x/file && \
+        docker create --name volume -v vol:/x e2e/busybox cat /x/file";
+    instance.inside("d", made).ok();
+    // One that leads nowhere for its owner, and one that does.
+    for (link, why) in
+        [(view.as_str(), "cannot look for /srv/one"), ("/etc", "leads somewhere else than when")]
+    {
+        instance.inside("d", &format!("mv /srv/one /srv/away && ln -s {link} /srv/one")).ok();
+        for container in ["bind", "mount", "volume"] {
+            let refused = instance.inside("d", &format!("docker start --attach {container}"));
+            refused.expect_failure();
+            refused.says(why);
+        }
+        instance.inside("d", "rm /srv/one && mv /srv/away /srv/one").ok();
+    }
+    for container in ["bind", "mount", "volume"] {
+        assert_eq!(instance.inside("d", &format!("docker start --attach {container}")).ok(), "own");
+    }
+
+    let run = |words: &str| instance.inside("d", &format!("docker run --rm {words} e2e/busybox cat /x/file"));
+    for process in ["self", "1", "thread-self"] {
+        let refused = run(&format!("-v /proc/{process}/root{view}:/x"));
+        refused.expect_failure();
+        refused.says("mounts denied: /proc/");
+    }
+    let volume = |name: &str, options: &str| {
+        instance.inside("d", &format!("docker volume create {options} {name} >/dev/null"))
+    };
+    volume("relative", &format!("-o type=none -o o=bind -o device=.{view}")).says("no absolute path");
+    volume("devices", "-o type=devtmpfs -o device=x").says("mounts denied");
+    let layers = |lower: &str| format!("-o type=overlay -o device=overlay -o o=lowerdir={lower}:/srv/two");
+    volume("others", &layers(&view)).ok();
+    run("-v others:/x").expect_failure();
+    volume("layers", &layers("/srv/one")).ok();
+    assert_eq!(run("-v layers:/x").ok(), "own");
+    let shown = instance.inside("d", "docker volume inspect -f '{{.Options.o}}' layers").ok();
+    assert_eq!(shown, "lowerdir=/srv/one:/srv/two");
 }
 
 fn made_by_dockerd() {
