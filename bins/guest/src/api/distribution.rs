@@ -6,10 +6,10 @@
 //! refusal and never an empty folder, and no answer leads out of the distribution's own view, the host's shared folders and
 //! `/mnt/wsl`.
 //!
-//! What that does not hold against: dockerd takes a path, and opens it at each start of the container. So who may write to a
-//! folder on the way can put a link in place of the next one after the container was made. With any Docker daemon such a link
-//! is followed; here it is followed in the engine's tree, which everybody with this socket has anyway by `docker run
-//! --privileged`. The kernel could refuse links on the views
+//! What that does not hold against: dockerd takes a path, and opens it at each start of the container. The proxy looks again
+//! when a request starts it; between that and the mount, or when dockerd starts it by itself, who may write to a folder on the
+//! way can have put a link there. With any Docker daemon such a link is followed; here it is followed in the engine's tree,
+//! which everybody with this socket has anyway by `docker run --privileged`. The kernel could refuse links on the views
 //! (`MOUNT_ATTR_NOSYMFOLLOW`), but a bind mount takes that over from where it is made, and no link would work in any
 //! container's folder.
 

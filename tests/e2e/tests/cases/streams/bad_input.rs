@@ -183,7 +183,12 @@ fn table() -> Vec<(&'static str, Vec<u8>, Expected)> {
         ("two bodies", post(CREATE, &NOTHING.repeat(2)), Dockerds),
         ("a byte order mark", post(CREATE, &format!("\u{feff}{NOTHING}")), Dockerds),
         ("depth", post(CREATE, &"[".repeat(100_000)), Dockerds),
-        ("a key twice", post(CREATE, "{\"Image\":\"e2e/nothing\",\"Image\":\"e2e/none\"}"), Refusal(400)),
+        ("a key twice", post(CREATE, "{\"Image\":\"e2e/nothing\",\"Image\":\"e2e/none\"}"), Dockerds),
+        (
+            "sources twice",
+            post(CREATE, "{\"Image\":\"e2e/nothing\",\"HostConfig\":{},\"hostconfig\":{\"Binds\":[]}}"),
+            Refusal(400),
+        ),
         (
             "64 MB",
             post(CREATE, &format!("{{\"Image\":\"e2e/nothing\",\"Labels\":{{\"a\":\"{long}\"}}}}")),
