@@ -3,7 +3,6 @@
 //! The image may be anybody's: every path is resolved with the image as its root (`openat2`), never the host.
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
 
@@ -40,7 +39,7 @@ fn copy(root: &File, file: &CopyOut, dest: &Path) -> anyhow::Result<()> {
         let seen = sampan_sys::fs::open_in_root(root, Path::new(path), OFlags::PATH).ok()?;
         let seen = File::from(seen);
         let regular = seen.metadata().is_ok_and(|meta| meta.is_file());
-        regular.then(|| File::open(format!("/proc/self/fd/{}", seen.as_raw_fd())).ok()).flatten()
+        regular.then(|| sampan_sys::fs::open_seen(&seen).ok()).flatten()
     });
     let Some(mut source) = found else {
         if file.required {

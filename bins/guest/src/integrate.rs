@@ -19,15 +19,20 @@ use write::Content;
 /// Runs the verb.
 pub(crate) fn run(spec: &IntegrateSpec) -> anyhow::Result<Answer> {
     let mut record = Record::load(&spec.journal)?;
+    let open = |record: &Record| {
+        let tree = Tree::open(spec)?;
+        record.touched().map(|touched| tree.restore(touched)).transpose()?;
+        anyhow::Ok(tree)
+    };
     match &spec.task {
         Integration::Undo if record.changes().is_empty() => Ok(Answer::Undone { kept: Vec::new() }),
         Integration::Undo => {
-            let kept = undo::since(&Tree::open(spec)?, &mut record, 0)?;
+            let kept = undo::since(&open(&record)?, &mut record, 0)?;
             Ok(Answer::Undone { kept })
         }
-        Integration::Write { shim, completions, default_uid } => {
+        Integration::Write { anew, shim, completions, default_uid } => {
             let content = Content::read(shim, completions)?;
-            write::write(&Tree::open(spec)?, &mut record, &content, *default_uid)
+            write::write(&open(&record)?, &mut record, &content, *default_uid, *anew)
         }
     }
 }

@@ -7,6 +7,8 @@ mod disk;
 #[path = "boot/machine.rs"]
 #[expect(dead_code, reason = "most of it is for distributions that run")]
 mod machine;
+#[path = "integrate/obstacles.rs"]
+mod obstacles;
 #[path = "boot/probe.rs"]
 #[expect(dead_code, reason = "it is for distributions that run")]
 mod probe;
@@ -30,23 +32,25 @@ use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::{poll, process};
 
 fn main() -> ExitCode {
-    single::run(&[
-        ("what_is_written_is_undone_exactly", what_is_written_is_undone_exactly),
-        ("a_stopped_distribution_is_the_same", a_stopped_distribution_is_the_same),
-        ("what_others_changed_stays", what_others_changed_stays),
-        ("killed_at_any_time_it_is_undone", killed_at_any_time_it_is_undone),
-        ("an_undo_that_is_killed_is_finished", an_undo_that_is_killed_is_finished),
-        ("links_lead_nowhere_else", links_lead_nowhere_else),
-        ("what_is_no_file_is_not_edited", what_is_no_file_is_not_edited),
-        ("a_foreign_docker_stays_the_only_one", a_foreign_docker_stays_the_only_one),
-        ("a_read_only_root_is_left_as_it_is", a_read_only_root_is_left_as_it_is),
-        ("a_full_disk_is_left_as_it_is", a_full_disk_is_left_as_it_is),
-        ("one_that_has_nothing_gets_what_it_needs", one_that_has_nothing_gets_what_it_needs),
-        ("a_group_that_is_there_gets_a_member", a_group_that_is_there_gets_a_member),
-        ("a_newer_program_takes_the_place_of_ours", a_newer_program_takes_the_place_of_ours),
-        ("without_a_sound_journal_nothing_is_touched", without_a_sound_journal_nothing_is_touched),
-    ])
+    single::run(&[OWN, obstacles::TESTS].concat())
 }
+
+const OWN: &[single::Test] = &[
+    ("what_is_written_is_undone_exactly", what_is_written_is_undone_exactly),
+    ("a_stopped_distribution_is_the_same", a_stopped_distribution_is_the_same),
+    ("what_others_changed_stays", what_others_changed_stays),
+    ("killed_at_any_time_it_is_undone", killed_at_any_time_it_is_undone),
+    ("an_undo_that_is_killed_is_finished", an_undo_that_is_killed_is_finished),
+    ("links_lead_nowhere_else", links_lead_nowhere_else),
+    ("what_is_no_file_is_not_edited", what_is_no_file_is_not_edited),
+    ("a_foreign_docker_stays_the_only_one", a_foreign_docker_stays_the_only_one),
+    ("a_read_only_root_is_left_as_it_is", a_read_only_root_is_left_as_it_is),
+    ("a_full_disk_is_left_as_it_is", a_full_disk_is_left_as_it_is),
+    ("one_that_has_nothing_gets_what_it_needs", one_that_has_nothing_gets_what_it_needs),
+    ("a_group_that_is_there_gets_a_member", a_group_that_is_there_gets_a_member),
+    ("a_newer_program_takes_the_place_of_ours", a_newer_program_takes_the_place_of_ours),
+    ("without_a_sound_journal_nothing_is_touched", without_a_sound_journal_nothing_is_touched),
+];
 
 const SHIM: &str = "usr/bin/docker";
 const BASH: &str = "usr/share/bash-completion/completions/docker";
@@ -166,7 +170,7 @@ fn kill_after(disk: &Disk, begin: impl FnOnce() -> Child, count: usize) -> bool 
 
 fn killed_at_any_time_it_is_undone() {
     let disk = Disk::usual();
-    let before = disk.listing_without_times_of_folders();
+    let before = disk.listing();
     let mut killed = 0;
     for count in 0..40 {
         if kill_after(&disk, || disk.begin(&disk.writing()), count) {
@@ -177,14 +181,14 @@ fn killed_at_any_time_it_is_undone() {
             assert_eq!(disk.text("etc/group").matches("docker").count(), 1);
         }
         disk.undo_all();
-        assert_eq!(disk.listing_without_times_of_folders(), before, "after {count} changes");
+        assert_eq!(disk.listing(), before, "after {count} changes");
     }
     assert!(killed >= 10, "only {killed} were killed");
 }
 
 fn an_undo_that_is_killed_is_finished() {
     let disk = Disk::usual();
-    let before = disk.listing_without_times_of_folders();
+    let before = disk.listing();
     let mut killed = 0;
     for count in 0..30 {
         assert_eq!(disk.write(), written(998));
@@ -192,7 +196,7 @@ fn an_undo_that_is_killed_is_finished() {
             killed += 1;
         }
         disk.undo_all();
-        assert_eq!(disk.listing_without_times_of_folders(), before, "after {count} changes");
+        assert_eq!(disk.listing(), before, "after {count} changes");
     }
     assert!(killed >= 5, "only {killed} were killed");
 }
@@ -281,8 +285,11 @@ fn a_foreign_docker_stays_the_only_one() {
         let disk = Disk::new(16 << 20, |tree| {
             disk::usual(tree);
             fs::create_dir_all(tree.join(place)).expect("folder");
-            symlink("/mnt/wsl/docker-desktop/cli-tools/usr/bin/docker", tree.join(place).join("docker"))
-                .expect("link");
+            let program = tree.join("opt/its-docker");
+            fs::create_dir_all(tree.join("opt")).expect("folder");
+            fs::write(&program, "its docker").expect("program");
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("mode");
+            symlink("/opt/its-docker", tree.join(place).join("docker")).expect("link");
         });
         let before = disk.listing();
         let foreign = vec![Path::new("/").join(place).join("docker")];
@@ -388,13 +395,18 @@ fn a_newer_program_takes_the_place_of_ours() {
     disk.undo_all();
     assert_eq!(disk.listing(), before);
     // Not that of somebody else who has put his own there.
-    assert_eq!(disk.write(), written(998));
-    fs::write(disk.path(SHIM), "mine").expect("write");
     let mine = Path::new("/").join(SHIM);
-    let answer = disk.write();
-    assert_eq!(answer, Answer::Written { gid: 998, foreign: vec![mine.clone()], warnings: Vec::new() });
-    assert_eq!(disk.undo(), Answer::Undone { kept: vec![mine] });
-    assert_eq!(disk.text(SHIM), "mine");
+    for repaired in [false, true] {
+        assert_eq!(disk.write(), written(998));
+        fs::write(disk.path(SHIM), "mine").expect("write");
+        let answer = if repaired { disk.repair() } else { disk.write() };
+        assert_eq!(answer, Answer::Written { gid: 998, foreign: vec![mine.clone()], warnings: Vec::new() });
+        // What is repaired is known to be another's from then on.
+        let kept = if repaired { Vec::new() } else { vec![mine.clone()] };
+        assert_eq!(disk.undo(), Answer::Undone { kept });
+        assert_eq!(disk.text(SHIM), "mine");
+        fs::remove_file(disk.path(SHIM)).expect("remove");
+    }
 }
 
 fn without_a_sound_journal_nothing_is_touched() {

@@ -431,6 +431,8 @@ pub struct IntegrateSpec {
 pub enum Integration {
     /// Write what is not there yet.
     Write {
+        /// Also what is there, of which nothing is taken away before the new one is there.
+        anew: bool,
         /// The program that becomes `docker`, on the host.
         shim: PathBuf,
         /// Files that are written where their folder is there and they are not: path in the distribution, text.

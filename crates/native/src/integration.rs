@@ -19,6 +19,7 @@ use sampan_model::api::ErrorCode;
 use sampan_model::distro::{ENGINE, Guid};
 use sampan_model::document::{self, Document};
 use sampan_model::guest::{BootSpec, IdRange, IntegrationSpec};
+use sampan_model::integration::group::TABLE_MAX;
 use sampan_model::integration::{Asker, Askers, EngineNotice, Notice, Switch, switches};
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
@@ -246,9 +247,14 @@ impl Native {
         Ok(before.map(|before| before.switch.is_on()))
     }
 
-    /// The `/etc/group` of a distribution whose disk is attached.
+    /// The `/etc/group` of a distribution whose disk is attached; none: it can't be had now.
     fn groups(&self, guid: &Guid) -> Option<Vec<u8>> {
-        self.look(guid, |root| probe::read(root, "etc/group").unwrap_or_default())
+        let look = |root| match probe::read(root, "etc/group", TABLE_MAX) {
+            // A program in the distribution keeps it to itself: as long as it does, nothing is known.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            other => Some(other.unwrap_or_default()),
+        };
+        self.look(guid, look).flatten()
     }
 
     /// Looks at the root folder of a distribution whose disk is attached, as it is on the disk: what is mounted over it

@@ -3,6 +3,7 @@
 mod atomic;
 mod reserve;
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -29,6 +30,15 @@ pub fn open_in_root(root: impl AsFd, path: &Path, flags: OFlags) -> Result<Owned
         }
     }
     result.on("open", path)
+}
+
+/// Opens for reading what was seen by [`OFlags::PATH`] to be a regular file, and waits for nobody: while a process has a
+/// lease on it (fcntl(2), `F_SETLEASE`) the answer is [`Errno::AGAIN`]. The kernel has told the process then to give it up,
+/// for which that has `/proc/sys/fs/lease-break-time` seconds.
+pub fn open_seen(seen: impl AsFd) -> std::result::Result<File, Errno> {
+    let path = format!("/proc/self/fd/{}", seen.as_fd().as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::io::retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty())).map(File::from)
 }
 
 /// Gives the unused blocks of the file system mounted at `mount` back to its device; returns how many bytes.
@@ -85,5 +95,40 @@ pub fn punch_hole_supported(folder: &Path) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
         Err(errno) => Err(SysError::new(WHAT, folder, errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// Sets the lease of this process on a file.
+    fn lease(file: &File, kind: libc::c_int) {
+        /// Which signal tells of whoever is held up (Linux, `include/uapi/asm-generic/fcntl.h`).
+        const F_SETSIG: libc::c_int = 10;
+        let fd = file.as_raw_fd();
+        // SAFETY: both calls take numbers and touch no memory of this process. SIGURG is ignored where nobody handles it.
+        let set = unsafe {
+            libc::fcntl(fd, F_SETSIG, libc::SIGURG) == 0 && libc::fcntl(fd, libc::F_SETLEASE, kind) == 0
+        };
+        assert!(set, "{}", last_errno());
+    }
+
+    #[test]
+    fn a_file_under_a_lease_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomic(&path, b"text", 0o600).unwrap();
+        let seen =
+            open_in_root(File::open(folder.path()).unwrap(), Path::new("/file"), OFlags::PATH).unwrap();
+        let held = File::options().write(true).open(&path).unwrap();
+        lease(&held, libc::F_WRLCK);
+        assert_eq!(open_seen(&seen).unwrap_err(), Errno::AGAIN);
+        lease(&held, libc::F_UNLCK);
+        let mut text = String::new();
+        open_seen(&seen).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
     }
 }

@@ -19,6 +19,7 @@ mod integration_durable;
 mod integration_harm;
 mod integration_journal;
 mod integration_layers;
+mod integration_obstacles;
 mod integration_paths;
 mod integration_roots;
 mod integration_socket;
@@ -87,6 +88,7 @@ pub(crate) fn all() -> Vec<Case> {
         integration_durable::cases(),
         integration_harm::cases(),
         integration_journal::cases(),
+        integration_obstacles::cases(),
         integration_roots::cases(),
         integration_layers::cases(),
         hardening::cases(),

@@ -1,15 +1,16 @@
 //! The group `docker` and its members, in the distribution's files.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use sampan_model::config::distro::{self, WslConf};
-use sampan_model::integration::group::{self, GROUP, Table};
+use sampan_model::integration::group::{self, GROUP, TABLE_MAX, Table};
 use sampan_model::integration::journal::{Change, Version};
 use sampan_model::wsl::account::Accounts;
 
-use super::tree::{Found, Tree, sha256};
+use super::tree::{Found, Original, Tree, sha256};
 use super::write::Writer;
 
 const GROUPS: &str = "/etc/group";
@@ -18,9 +19,9 @@ const USERS: &str = "/etc/passwd";
 
 /// Makes the group and the default user a member. Root needs no group. The group's number, and what the user should know.
 pub(super) fn join(writer: &mut Writer<'_>, default_uid: u32) -> anyhow::Result<(u32, Vec<String>)> {
-    let (users, groups) = (read(writer.tree, USERS), read(writer.tree, GROUPS));
+    let (users, groups) = (read(writer.tree, USERS)?, read(writer.tree, GROUPS)?);
     let accounts = Accounts::parse(&users, &groups);
-    let conf = WslConf::parse(&read(writer.tree, distro::PATH)).config;
+    let conf = WslConf::parse(&read(writer.tree, distro::PATH)?).config;
     let user = accounts.default_user(conf.user.default.as_deref().map(OsStr::new), default_uid);
     let (mut member, mut warnings) = (None, Vec::new());
     if user.uid != 0 {
@@ -60,11 +61,11 @@ fn edit(writer: &mut Writer<'_>, path: &str, table: Table, member: Option<&str>)
         Found::Other(kind) => bail!("{} of the distribution is {kind}: it is not edited", path.display()),
         Found::File(found) => found,
     };
-    let about = || format!("cannot read {} of the distribution", path.display());
-    let old = found.read().with_context(about)?;
+    let old = content(&mut found, path)?;
     let Some((new, added)) = group::add(&old, table, member) else { return Ok(true) };
-    let like = found.likeness().with_context(about)?;
+    let like = found.likeness().with_context(|| unreadable(path))?;
     let (seconds, nanoseconds) = found.modified();
+    writer.record.touch(folder.touched()?);
     writer.record.add(Change::Edit {
         path: path.to_owned(),
         added,
@@ -75,13 +76,27 @@ fn edit(writer: &mut Writer<'_>, path: &str, table: Table, member: Option<&str>)
     Ok(true)
 }
 
-/// A file that is only looked at; nothing for one that cannot be read.
-fn read(tree: &Tree, path: &str) -> Vec<u8> {
-    let found = tree.folder_of(Path::new(path)).ok().flatten();
-    match found.and_then(|(folder, name)| folder.find(name).ok()) {
-        Some(Found::File(mut file)) => file.read().unwrap_or_default(),
-        _ => Vec::new(),
+/// A file that is only looked at; nothing for one that is not there, or no file.
+fn read(tree: &Tree, path: &str) -> anyhow::Result<Vec<u8>> {
+    let path = Path::new(path);
+    let Some((folder, name)) = tree.folder_of(path)? else { return Ok(Vec::new()) };
+    match folder.find(name)? {
+        Found::File(mut file) => content(&mut file, path),
+        _ => Ok(Vec::new()),
     }
+}
+
+fn content(file: &mut Original, path: &Path) -> anyhow::Result<Vec<u8>> {
+    match file.read_up_to(TABLE_MAX) {
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            bail!("{} of the distribution has more than {} MiB", path.display(), TABLE_MAX >> 20)
+        }
+        other => other.with_context(|| unreadable(path)),
+    }
+}
+
+fn unreadable(path: &Path) -> String {
+    format!("cannot read {} of the distribution", path.display())
 }
 
 fn is_of(change: &Change, file: &Path) -> bool {

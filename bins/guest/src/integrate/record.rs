@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sampan_model::document;
-use sampan_model::integration::journal::{Change, Journal};
+use sampan_model::integration::journal::{Change, Journal, Touched};
 
 /// The journal of a distribution. What is in it is on the disk.
 pub(super) struct Record {
     path: PathBuf,
     journal: Journal,
+    /// Whether all of it is on the disk.
+    is_saved: bool,
 }
 
 impl Record {
@@ -24,7 +26,7 @@ impl Record {
         let journal = journal.with_context(|| {
             format!("nothing was changed: {} (what integration has written) cannot be used", path.display())
         })?;
-        Ok(Self { path: path.to_owned(), journal })
+        Ok(Self { path: path.to_owned(), journal, is_saved: true })
     }
 
     pub(super) fn changes(&self) -> &[Change] {
@@ -39,13 +41,31 @@ impl Record {
         })
     }
 
+    /// The folder in which a change was cut off.
+    pub(super) fn touched(&self) -> Option<&Touched> {
+        self.journal.touched.as_ref()
+    }
+
+    /// Notes in which folder the next change is. It is on the disk with the change, or by [`Record::flush`].
+    pub(super) fn touch(&mut self, folder: Touched) {
+        let folder = Some(folder);
+        self.is_saved &= self.journal.touched == folder;
+        self.journal.touched = folder;
+    }
+
+    /// Notes that all changes are done. To be called at the end.
+    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        self.is_saved &= self.journal.touched.take().is_none();
+        self.flush()
+    }
+
     /// Notes what is about to be done.
     pub(super) fn add(&mut self, change: Change) -> anyhow::Result<()> {
-        if self.journal.changes.contains(&change) {
-            return Ok(());
+        if !self.journal.changes.contains(&change) {
+            self.journal.changes.push(change);
+            self.is_saved = false;
         }
-        self.journal.changes.push(change);
-        self.save()
+        self.flush()
     }
 
     /// Notes what a file that was made may have in it from now on.
@@ -54,8 +74,9 @@ impl Record {
             if let Change::File { path, sha256 } = change
                 && path == file
             {
+                self.is_saved &= *sha256 == hashes;
                 *sha256 = hashes;
-                return self.save();
+                return self.flush();
             }
         }
         self.add(Change::File { path: file.to_owned(), sha256: hashes })
@@ -64,7 +85,17 @@ impl Record {
     /// Forgets a change that is undone.
     pub(super) fn forget(&mut self, index: usize) -> anyhow::Result<()> {
         self.journal.changes.remove(index);
-        self.save()
+        self.is_saved = false;
+        self.flush()
+    }
+
+    /// Brings all of it to the disk.
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        if !self.is_saved {
+            self.save()?;
+            self.is_saved = true;
+        }
+        Ok(())
     }
 
     fn save(&self) -> anyhow::Result<()> {

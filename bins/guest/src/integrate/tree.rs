@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ use rustix::fs::{
     Uid, XattrFlags,
 };
 use sampan_model::guest::IntegrateSpec;
+use sampan_model::integration::journal::Touched;
+use sampan_sys::fs::open_seen;
 use sampan_sys::mount;
 use sampan_sys::namespace::{self, Namespaces};
 use sha2::{Digest, Sha256};
@@ -24,6 +26,9 @@ use crate::{attach, verb};
 
 /// More than any table of groups and any of our programs has, in bytes.
 const LIMIT: u64 = 64 << 20;
+
+/// How many names a file may have while it is written, in case that somebody has something of these names.
+const NAMES: usize = 16;
 
 /// More than the names or a value of extended attributes can have (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`), in bytes.
 const ATTRIBUTES_MAX: usize = 64 << 10;
@@ -49,22 +54,41 @@ impl Tree {
 
     /// Opens a folder; none: there is nothing.
     pub(super) fn folder(&self, path: &Path) -> anyhow::Result<Option<Folder>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match self.open_inside(path, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(fd) => Ok(Some(Folder { fd, path: path.to_owned() })),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno).with_context(|| {
+                format!("the folder {} of the distribution cannot be opened", path.display())
+            }),
+        }
+    }
+
+    /// Whether there is a file that can be run, also by links.
+    pub(super) fn is_program(&self, path: &Path) -> bool {
+        let stat = self.open_inside(path, OFlags::PATH).and_then(rustix::fs::fstat);
+        stat.is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_mode & 0o111 != 0
+        })
+    }
+
+    /// Gives a folder in which a change was cut off the time that it had before.
+    pub(super) fn restore(&self, touched: &Touched) -> anyhow::Result<()> {
+        let Some(folder) = self.folder(&touched.path)? else { return Ok(()) };
+        set_modified(&folder.fd, (touched.seconds, touched.nanoseconds))
+            .with_context(|| folder.about("set the time of", Path::new("")))
+    }
+
+    fn open_inside(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         // EAGAIN: something was renamed meanwhile and the kernel cannot vouch for "inside"; it asks to try again.
         let mut attempts = 0;
         loop {
-            return match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
-                Ok(fd) => Ok(Some(Folder { fd, path: path.to_owned() })),
-                Err(rustix::io::Errno::NOENT) => Ok(None),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if attempts < 16 => {
-                    attempts += 1;
-                    continue;
-                }
-                Err(errno) => Err(errno).with_context(|| {
-                    format!("the folder {} of the distribution cannot be opened", path.display())
-                }),
-            };
+            let opened =
+                rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
+            match opened {
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if attempts < 16 => attempts += 1,
+                other => return other,
+            }
         }
     }
 
@@ -142,17 +166,26 @@ impl Likeness {
 
 impl Original {
     pub(super) fn read(&mut self) -> io::Result<Vec<u8>> {
+        self.read_up_to(LIMIT)
+    }
+
+    /// Reads it; [`io::ErrorKind::FileTooLarge`] if it has more than `limit` bytes.
+    pub(super) fn read_up_to(&mut self, limit: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        (&mut self.file).take(LIMIT + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LIMIT {
+        (&mut self.file).take(limit + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(bytes)
     }
 
+    pub(super) fn mode(&self) -> u32 {
+        self.stat.st_mode & 0o7777
+    }
+
     pub(super) fn likeness(&self) -> io::Result<Likeness> {
         Ok(Likeness {
-            mode: self.stat.st_mode & 0o7777,
+            mode: self.mode(),
             owner: (self.stat.st_uid, self.stat.st_gid),
             attributes: attributes(&self.file)?,
             modified: None,
@@ -171,6 +204,13 @@ impl Folder {
         Ok(rustix::fs::fstat(&self.fd).with_context(|| self.about("look at", Path::new("")))?.st_ino)
     }
 
+    /// It, and when something in it was changed last.
+    pub(super) fn touched(&self) -> anyhow::Result<Touched> {
+        let stat = rustix::fs::fstat(&self.fd).with_context(|| self.about("look at", Path::new("")))?;
+        let (seconds, nanoseconds) = modified(&stat);
+        Ok(Touched { path: self.path.clone(), seconds, nanoseconds })
+    }
+
     pub(super) fn find(&self, name: &Path) -> anyhow::Result<Found> {
         // Looked at before it is opened: opening a device acts on the host, opening a pipe waits for ever.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -183,7 +223,13 @@ impl Folder {
         let stat = rustix::fs::fstat(&seen).with_context(context)?;
         let other = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
-                let file = File::open(format!("/proc/self/fd/{}", seen.as_raw_fd())).with_context(context)?;
+                let file = match open_seen(&seen) {
+                    Err(rustix::io::Errno::AGAIN) => bail!(
+                        "{}: a program in the distribution keeps it from all others (by a lease)",
+                        context()
+                    ),
+                    other => other.with_context(context)?,
+                };
                 return Ok(Found::File(Original { file, stat }));
             }
             FileType::Directory => "a folder",
@@ -252,11 +298,27 @@ impl Folder {
 
     /// Removes what a write that was cut off has left beside `name`.
     pub(super) fn clear(&self, name: &Path) -> anyhow::Result<()> {
-        let unfinished = unfinished(name);
-        match rustix::fs::statat(&self.fd, &unfinished, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(rustix::io::Errno::NOENT) => Ok(()),
-            _ => self.remove(&unfinished),
+        for unfinished in unfinished(name) {
+            // All that we leave are files.
+            let found = rustix::fs::statat(&self.fd, &unfinished, AtFlags::SYMLINK_NOFOLLOW);
+            if found.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile) {
+                self.remove(&unfinished)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Makes the file that is to become `name`, with its own name.
+    fn make_unfinished(&self, name: &Path) -> anyhow::Result<(PathBuf, File)> {
+        let options = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for unfinished in unfinished(name) {
+            match rustix::fs::openat(&self.fd, &unfinished, options, Mode::from_raw_mode(0o600)) {
+                Err(rustix::io::Errno::EXIST) => {}
+                other => return Ok((unfinished, other?.into())),
+            }
+        }
+        let first = unfinished(name).next().unwrap_or_default();
+        bail!("{} and all further names that it could have meanwhile are taken", self.shown(&first))
     }
 
     fn put(
@@ -267,12 +329,10 @@ impl Folder {
         flags: RenameFlags,
         check: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.clear(name)?;
-        let new = unfinished(name);
+        // What cannot be removed keeps its name, and there are others.
+        let _ = self.clear(name);
         let written = self.quietly(|| {
-            let options = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file =
-                File::from(rustix::fs::openat(&self.fd, &new, options, Mode::from_raw_mode(0o600))?);
+            let (new, mut file) = self.make_unfinished(name)?;
             let written = io::Write::write_all(&mut file, bytes)
                 .and_then(|()| {
                     let file = OwnedFd::from(file);
@@ -314,9 +374,13 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// The name a file has while it is written. It is known, so that whoever comes after a crash finds it.
-fn unfinished(name: &Path) -> PathBuf {
-    format!(".{}.sampan", name.display()).into()
+/// The names a file may have while it is written. They are known, so that whoever comes after a crash finds it.
+fn unfinished(name: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = format!(".{}.sampan", name.display());
+    (0..NAMES).map(move |number| match number {
+        0 => PathBuf::from(&name),
+        number => format!("{name}.{number}").into(),
+    })
 }
 
 fn modified(stat: &Stat) -> (i64, u32) {

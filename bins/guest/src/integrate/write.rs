@@ -30,17 +30,22 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Writes what is not there. When something fails, what this call has written is undone.
+/// Writes what is not there, or all of it `anew`. When something fails, what this call has added is undone.
 pub(super) fn write(
     tree: &Tree,
     record: &mut Record,
     content: &Content<'_>,
     default_uid: u32,
+    anew: bool,
 ) -> anyhow::Result<Answer> {
+    if anew {
+        undo::forget_lost(tree, record)?;
+    }
     let before = record.changes().len();
-    let mut writer = Writer { tree, record };
+    let mut writer = Writer { tree, record, anew };
     writer.write_all(content, default_uid).map_err(|error| match undo::since(tree, record, before) {
         Ok(_) => error,
+        Err(left) if left.to_string() == format!("{error:#}") => error,
         Err(left) => error.context(format!("{left:#}; and before that")),
     })
 }
@@ -49,6 +54,8 @@ pub(super) fn write(
 pub(super) struct Writer<'a> {
     pub(super) tree: &'a Tree,
     pub(super) record: &'a mut Record,
+    /// Whether what is there is written, too.
+    anew: bool,
 }
 
 impl Writer<'_> {
@@ -58,6 +65,7 @@ impl Writer<'_> {
         if foreign.is_empty() {
             self.folder(Path::new("/usr/bin"))?;
             self.file(Path::new(PROGRAM), &content.program, 0o755)?;
+            self.require(Path::new(PROGRAM), &content.program)?;
             for (path, text) in content.completions {
                 // Where the folder cannot be used, the shell cannot either.
                 if let Ok(Some(_)) = self.tree.folder_of(path) {
@@ -66,6 +74,7 @@ impl Writer<'_> {
             }
         }
         let (gid, warnings) = group::join(self, default_uid)?;
+        self.record.settle()?;
         Ok(Answer::Written { gid, foreign, warnings })
     }
 
@@ -88,8 +97,10 @@ impl Writer<'_> {
                 continue;
             }
             let is_ours = folder.sha256(name)?.is_some_and(|hash| hash == ours || written.contains(&hash));
-            if !is_ours {
-                foreign.push(Path::new(path).join(name));
+            let path = Path::new(path).join(name);
+            // A shell passes over what cannot be run.
+            if !is_ours && self.tree.is_program(&path) {
+                foreign.push(path);
             }
         }
         Ok(foreign)
@@ -104,6 +115,7 @@ impl Writer<'_> {
             bail!("the distribution has no root folder")
         };
         let above = self.folder(above)?;
+        self.record.touch(above.touched()?);
         self.record.add(Change::Folder { path: path.to_owned() })?;
         above.make_folder(Path::new(name))?;
         self.tree.folder(path)?.with_context(|| format!("{} of the distribution is gone", path.display()))
@@ -120,28 +132,43 @@ impl Writer<'_> {
             Found::Nothing => None,
             Found::Other(_) => return Ok(()),
             Found::File(mut found) => match found.read() {
-                Ok(bytes) => Some((sha256(&bytes), bytes)),
+                Ok(bytes) => Some((sha256(&bytes), bytes, found.mode())),
                 Err(_) => return Ok(()),
             },
         };
         match found {
             None => {
+                self.record.touch(folder.touched()?);
                 self.record.set_written(path, vec![new])?;
                 folder.make(name, bytes, &Likeness::new(mode))
             }
-            Some((hash, _)) if hash == new => {
-                if ours == [new.clone()] {
-                    Ok(())
-                } else {
-                    self.record.set_written(path, vec![new])
-                }
+            Some((hash, _, now)) if hash == new && now == mode && !self.anew => {
+                self.record.set_written(path, vec![new])
             }
-            Some((hash, old)) if ours.contains(&hash) => {
+            Some((hash, old, _)) if hash == new || ours.contains(&hash) => {
+                self.record.touch(folder.touched()?);
                 self.record.set_written(path, vec![hash, new.clone()])?;
                 folder.replace(name, &old, bytes, &Likeness::new(mode))?;
                 self.record.set_written(path, vec![new])
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// An error if there is anything else than this program at a path.
+    fn require(&self, path: &Path, program: &[u8]) -> anyhow::Result<()> {
+        let Some((folder, name)) = self.tree.folder_of(path)? else {
+            bail!("the folder of {} of the distribution is gone", path.display())
+        };
+        if folder.sha256(name)?.is_some_and(|hash| hash == sha256(program)) {
+            return Ok(());
+        }
+        let what = match folder.find(name)? {
+            Found::File(_) => "a file that nobody may run",
+            Found::Other("a link") => "a link to no program",
+            Found::Other(kind) => kind,
+            Found::Nothing => "gone",
+        };
+        bail!("{} of the distribution is {what}: remove it", path.display())
     }
 }

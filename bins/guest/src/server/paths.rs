@@ -119,9 +119,13 @@ fn place(asked: &Path, distribution: &Distribution) -> io::Result<PathPlace> {
         return Ok(PathPlace::Kernel { path: whole });
     }
     let automount = automount(distribution);
-    // The folders on the way to those of the host are there to mount them, and empty.
-    if found.on_root && found.path.starts_with(automount.join("host")) && is_above_a_mount(&whole, &table) {
-        return Err(io::Error::other("only the folders of the host below it can be seen by containers"));
+    // Beside the shared folders of the host, and above them, nothing is shared, whatever the distribution has there.
+    if found.on_root
+        && let Ok(of_host) = whole.strip_prefix(automount.join("host"))
+    {
+        let (device, inode) = found.file;
+        let path = tree::below(Path::new("/"), of_host);
+        return Ok(PathPlace::Host(FoundPath { path, missing: PathBuf::new(), device, inode }));
     }
     let root = tree::find(Path::new("/"), Path::new("/"))?.mount;
     let known = known_as(&found.path, mount, &table, root, |path| {
@@ -138,10 +142,6 @@ fn place(asked: &Path, distribution: &Distribution) -> io::Result<PathPlace> {
 fn found_path(path: PathBuf, found: &Place) -> FoundPath {
     let (device, inode) = found.file;
     FoundPath { path, missing: found.missing.clone(), device, inode }
-}
-
-fn is_above_a_mount(path: &Path, table: &[MountEntry]) -> bool {
-    table.iter().any(|entry| entry.mount_point != path && entry.mount_point.starts_with(path))
 }
 
 /// Makes a place of what was found.

@@ -99,8 +99,13 @@ impl Disk {
     }
 
     pub(crate) fn writing(&self) -> IntegrateSpec {
+        self.writing_it(false)
+    }
+
+    fn writing_it(&self, anew: bool) -> IntegrateSpec {
         let completion = |path: &str| (PathBuf::from(path), format!("# {path}\n"));
         self.spec(Integration::Write {
+            anew,
             shim: self.shim.clone(),
             completions: vec![
                 completion("/usr/share/bash-completion/completions/docker"),
@@ -113,6 +118,11 @@ impl Disk {
 
     pub(crate) fn write(&self) -> Answer {
         self.machine.ask("integrate", &self.writing())
+    }
+
+    /// Writes what is there, too.
+    pub(crate) fn repair(&self) -> Answer {
+        self.machine.ask("integrate", &self.writing_it(true))
     }
 
     pub(crate) fn undo(&self) -> Answer {
@@ -137,17 +147,6 @@ impl Disk {
     pub(crate) fn listing(&self) -> Seen {
         let mut seen = Seen::new();
         list(&self.path(""), Path::new("/"), &mut seen);
-        seen
-    }
-
-    /// The same, but that the times of folders are left out.
-    pub(crate) fn listing_without_times_of_folders(&self) -> Seen {
-        let mut seen = self.listing();
-        for (text, time) in seen.values_mut() {
-            if text.starts_with('4') {
-                *time = None;
-            }
-        }
         seen
     }
 }

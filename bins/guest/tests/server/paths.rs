@@ -184,8 +184,12 @@ fn what_others_share_is_told_by_their_names() {
     };
     assert_eq!(shared("/m/wsl"), "/+");
     assert_eq!(shared("/m/wsl/disk/d/new"), "/disk/d+new");
-    // Folders that are there for the mounts below them.
-    assert!(failure(&distro, "/m/host").contains("only the folders of the host below it"));
+    // What is above the folders of the host, and beside them, is the host's to refuse, and nothing on this disk.
+    distro.text("mkdir -p /m/host/var/deep && ln -s /m/host/etc /etc-of-host");
+    assert_eq!(host("/m/host"), "/+");
+    assert_eq!(host("/m/host/etc/new"), "/etc/new+");
+    assert_eq!(host("/m/host/var/deep"), "/var/deep+");
+    assert!(failure(&distro, "/etc-of-host").contains("No such file"));
     assert_eq!(on_root(&distro, "/m"), whole("/m"));
     for path in ["/run/docker.sock", "/my.sock", "/run/sampan/integration/docker.sock"] {
         assert_eq!(place(&distro, path), PathPlace::Socket);

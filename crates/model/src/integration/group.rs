@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The group whose members may use the Docker socket.
 pub const GROUP: &str = "docker";
 
+/// More than a file of groups or users has, in bytes. A longer one is not read.
+pub const TABLE_MAX: u64 = 1 << 20;
+
 /// Numbers of groups that tools give to services, from the highest down (`SYS_GID_MAX`, `SYS_GID_MIN` of login.defs(5)).
 const SYSTEM_GIDS: std::ops::RangeInclusive<u32> = 101..=999;
 

@@ -16,6 +16,22 @@ use crate::document::Document;
 pub struct Journal {
     /// The changes.
     pub changes: Vec<Change>,
+    /// The folder in which something is being changed at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touched: Option<Touched>,
+}
+
+/// A folder whose modification time is to be as before when the change in it is done. Left in the journal it says that the
+/// change was cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Touched {
+    /// The folder, absolute in the distribution.
+    pub path: PathBuf,
+    /// Modification time in seconds since 1970.
+    pub seconds: i64,
+    /// And the nanoseconds to add.
+    pub nanoseconds: u32,
 }
 
 impl Document for Journal {
@@ -89,6 +105,7 @@ mod tests {
                     after: "01".to_owned(),
                 },
             ],
+            touched: Some(Touched { path: "/etc".into(), seconds: 5, nanoseconds: 6 }),
         };
         assert_eq!(parse::<Journal>(&render(&journal)), Ok(journal));
     }

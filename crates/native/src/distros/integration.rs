@@ -74,15 +74,28 @@ impl Distros {
         self.apply(&entry, false, tell)
     }
 
+    /// Takes a distribution that is removed off the list of those in which docker works: another one of its name is not to
+    /// have it without a word of the user.
+    pub(super) fn forget_switch(&self, name: &str, tell: Tell<'_>) {
+        let forgotten = self.change_settings(|settings| {
+            settings.integrated_wsl_distros.retain(|listed| !listed.eq_ignore_ascii_case(name));
+        });
+        if let Err(failure) = forgotten {
+            let message = format!(
+                "docker works in the next distribution called {name}, too, until `{name}` is taken out of \
+                 `integratedWslDistros`: {}",
+                failure.message
+            );
+            tell(Reply::Warning { message });
+        }
+    }
+
     /// Brings a distribution to what its switch says now. `anew`: also what is there already.
     fn apply(&self, entry: &Entry, anew: bool, tell: Tell<'_>) -> Result<(), Failure> {
         let _turn = self.turns.take(entry.guid, Doing::Briefly)?;
         let entry = self.find_again(entry)?;
         let warn = |message| tell(Reply::Warning { message });
-        if anew {
-            self.native.undo_files(&entry).map_err(failure)?;
-        }
-        let aligned = self.native.align_files(&entry);
+        let aligned = if anew { self.native.repair_files(&entry) } else { self.native.align_files(&entry) };
         // Whatever became of the files: the socket follows the switch.
         self.native.publish_askers().into_iter().for_each(warn);
         aligned.map_err(failure)?.into_iter().for_each(warn);
@@ -219,7 +232,22 @@ impl Native {
         if self.is_served(&entry.guid) && self.has_docker(&entry.guid) {
             return Ok(Vec::new());
         }
-        match self.write_files(entry) {
+        self.write_and_remember(entry, false)
+    }
+
+    /// Makes anew what integration has in a distribution whose switch is on; what is to be told. What works stays until there
+    /// is something in its place. The caller has its turn.
+    fn repair_files(&self, entry: &Entry) -> Result<Vec<String>, sampan_backend::Error> {
+        let registry = self.store.current()?;
+        let is_on = self.switch_of(&entry.guid)?.is_some_and(|switch| is_wanted(switch, &registry));
+        if !is_on || !self.instance.cli().exists() {
+            return self.align_files(entry);
+        }
+        self.write_and_remember(entry, true)
+    }
+
+    fn write_and_remember(&self, entry: &Entry, anew: bool) -> Result<Vec<String>, sampan_backend::Error> {
+        match self.write_files(entry, anew) {
             Ok(written) => {
                 let mut told = written.warnings;
                 told.extend(written.foreign.iter().map(|path| {
@@ -229,7 +257,10 @@ impl Native {
                 Ok(told)
             }
             Err(error) => {
-                self.integration.remember(&entry.guid, Outcome::Failed { why: error.to_string() });
+                // What could not be made anew goes on as it was, if it was any good.
+                if !(anew && self.is_served(&entry.guid) && self.has_docker(&entry.guid)) {
+                    self.integration.remember(&entry.guid, Outcome::Failed { why: error.to_string() });
+                }
                 Err(error)
             }
         }
@@ -251,7 +282,7 @@ impl Native {
         if programs.is_empty() {
             programs.push(PROGRAM.into());
         }
-        let look = move |root: File| programs.iter().all(|path| probe::is_there(&root, path));
+        let look = move |root: File| programs.iter().all(|path| probe::is_program(&root, path));
         self.look(guid, look).unwrap_or(true)
     }
 
@@ -292,7 +323,10 @@ impl Native {
             return (State::Failed, Some(why));
         }
         let foreign = match &outcome {
-            Some(Outcome::Failed { why }) => return (State::Failed, Some(why.clone())),
+            Some(Outcome::Failed { why }) => {
+                let again = format!("{why}; `sampan integration repair {name}` tries again");
+                return (State::Failed, Some(again));
+            }
             Some(Outcome::Written { foreign }) => foreign.first(),
             None if in_hand => return (State::Preparing, None),
             None => None,
@@ -336,7 +370,8 @@ mod tests {
         assert_eq!(why(Switch::Default), waits);
         let outcome = Outcome::Failed { why: "it is full".to_owned() };
         native.integration.remember(&entry.guid, outcome);
-        assert_eq!(why(Switch::Chosen), (State::Failed, Some("it is full".to_owned())));
+        let again = "it is full; `sampan integration repair d` tries again";
+        assert_eq!(why(Switch::Chosen), (State::Failed, Some(again.to_owned())));
 
         let journal = native.instance.integration_journal(&entry.guid);
         std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
@@ -351,6 +386,21 @@ mod tests {
         assert_eq!(why(Switch::Chosen).0, State::DistributionStopped);
         native.undo_files(&entry).unwrap();
         assert_eq!(why(Switch::Chosen), waits);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_written_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = Instance::new("x", &folder.path().join("state"), &folder.path().join("run")).unwrap();
+        let settings = instance.settings();
+        std::fs::create_dir_all(settings.parent().unwrap()).unwrap();
+        sampan_sys::fs::write_atomic(&settings, b"{", 0o600).unwrap();
+        let distros = Distros::new(Arc::new(Native::unprepared(instance, "/no/such/sampan-guest".into())));
+        let told = std::sync::Mutex::new(Vec::new());
+        distros.forget_switch("d", &|reply| told.lock().unwrap().push(reply));
+        let told = told.into_inner().unwrap();
+        let [Reply::Warning { message }] = &told[..] else { panic!("{told:?}") };
+        assert!(message.contains("the next distribution called d"), "{message}");
     }
 
     #[test]

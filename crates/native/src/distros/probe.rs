@@ -3,8 +3,9 @@
 //! It may be anybody's: every path is resolved with it as the root, and nothing but regular files is opened.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -12,7 +13,7 @@ use sampan_model::registry::Entry;
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_model::wsl::os_release::Release;
 use sampan_sys::Errno;
-use sampan_sys::fs::{OFlags, open_in_root};
+use sampan_sys::fs::{OFlags, open_in_root, open_seen};
 
 /// Files that are larger than this, in bytes, are not what they are called.
 const LARGEST: u64 = 64 << 10;
@@ -44,12 +45,12 @@ impl Probe {
             return Err(Failure::new(Code::NotALinuxDistro));
         }
         require_mount_points(root)?;
-        let text = read(root, "etc/os-release").unwrap_or_default();
+        let text = read(root, "etc/os-release", LARGEST).unwrap_or_default();
         let Release { flavor, version } = Release::probe(&String::from_utf8_lossy(&text));
         let short = |text: &String| text.len() <= LONGEST;
         Ok(Self {
             release: Release { flavor: flavor.filter(short), version: version.filter(short) },
-            distribution_conf: read(root, "etc/wsl-distribution.conf").unwrap_or_default(),
+            distribution_conf: read(root, "etc/wsl-distribution.conf", LARGEST).unwrap_or_default(),
         })
     }
 
@@ -87,23 +88,29 @@ fn require_mount_points(root: BorrowedFd<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether there is anything of this name in a root file system.
-pub(crate) fn is_there(root: impl AsFd, path: &Path) -> bool {
-    open_in_root(root, path, OFlags::PATH | OFlags::NOFOLLOW).is_ok()
+/// Whether there is a program at a path of a root file system, also by links that stay inside.
+pub(crate) fn is_program(root: impl AsFd, path: &Path) -> bool {
+    let found = open_in_root(root, path, OFlags::PATH).ok();
+    let meta = found.and_then(|found| File::from(found).metadata().ok());
+    meta.is_some_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// A small regular file of a root file system.
-pub(crate) fn read(root: impl AsFd, path: &str) -> Option<Vec<u8>> {
+/// A regular file of at most `largest` bytes of a root file system. One that a program there keeps others from reading, by
+/// a lease, is [`ErrorKind::WouldBlock`].
+pub(crate) fn read(root: impl AsFd, path: &str, largest: u64) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: opening a device acts on the host, opening a pipe waits for ever.
-    let seen = File::from(open_in_root(root, Path::new(path), OFlags::PATH).ok()?);
-    let meta = seen.metadata().ok()?;
-    if !meta.is_file() || meta.len() > LARGEST {
-        return None;
+    let seen = open_in_root(root, Path::new(path), OFlags::PATH).map_err(|error| error.errno())?;
+    let seen = File::from(seen);
+    let meta = seen.metadata()?;
+    if !meta.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    if meta.len() > largest {
+        return Err(ErrorKind::FileTooLarge.into());
     }
     let mut bytes = Vec::new();
-    let file = File::open(format!("/proc/self/fd/{}", seen.as_raw_fd())).ok()?;
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    open_seen(&seen)?.take(largest).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -188,14 +195,30 @@ mod tests {
         write(&release, &[&b"VERSION_ID=13\nID="[..], &vec![b'a'; 1000]].concat());
         assert_eq!(probe(root).unwrap().release.version.as_deref(), Some("13"));
         assert_eq!(probe(root).unwrap().release.flavor, None);
-        assert!(is_there(File::open(root).unwrap(), Path::new("/etc/os-release")));
         fs::create_dir_all(root.join("usr/lib")).unwrap();
-        symlink(outside.path(), root.join("outside")).unwrap();
-        assert!(!is_there(File::open(root).unwrap(), Path::new("/outside/os-release")));
         write(&root.join("usr/lib/os-release"), b"ID=debian\nVERSION_ID=\"13\"\n");
         fs::remove_file(&release).unwrap();
         symlink("../usr/lib/os-release", &release).unwrap();
         assert_eq!(probe(root).unwrap().release.flavor.as_deref(), Some("debian"));
+    }
+
+    #[test]
+    fn a_program_is_a_file_that_can_be_run() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path();
+        let is = |name: &str| is_program(File::open(root).unwrap(), Path::new(name));
+        for (folder, mode) in [(root, 0o755), (outside.path(), 0o755)] {
+            sampan_sys::fs::write_atomic(&folder.join("program"), b"", mode).unwrap();
+        }
+        write(&root.join("text"), b"");
+        fs::create_dir(root.join("folder")).unwrap();
+        mknodat(CWD, root.join("pipe"), FileType::Fifo, Mode::from_raw_mode(0o755), 0).unwrap();
+        symlink("/program", root.join("inside")).unwrap();
+        symlink(outside.path().join("program"), root.join("outside")).unwrap();
+        assert!(is("/program") && is("/inside"));
+        for other in ["/text", "/folder", "/pipe", "/outside", "/nothing"] {
+            assert!(!is(other), "{other}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Distros {
             }
             Phase::Uninstalling => {
                 self.stop(&entry.guid, END)?;
+                // What could not be told is seen in the settings.
+                self.forget_switch(&entry.name, &|_| ());
                 self.remove_all_of(entry)
             }
         }
@@ -211,8 +213,15 @@ mod tests {
         let mut entry = bench.entry(2, "d");
         entry.phase = Phase::Uninstalling;
         entry.leftover = Some(Leftover::Version { version: 1 });
+        // Another one of its name is not to have docker.
+        let settings = bench.distros.native.instance.settings();
+        let listed = |names: &str| format!("{{\"schemaVersion\": 1, \"integratedWslDistros\": [{names}]}}");
+        let all = listed("\"other\", \"D\"");
+        sampan_sys::fs::write_atomic(&settings, all.as_bytes(), 0o600).unwrap();
         assert_eq!(bench.restart(&entry), None);
         assert!(!bench.path("d").exists());
+        let settings = sampan_backend::settings::load(&settings).unwrap();
+        assert_eq!(settings.integrated_wsl_distros, ["other"]);
     }
 
     #[test]

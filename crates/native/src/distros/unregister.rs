@@ -33,6 +33,7 @@ impl Distros {
         self.ensure_stopped(&entry)?;
         tell(Reply::Line { text: message::progress::UNREGISTERING.to_owned() });
         self.change(&entry, |entry| entry.phase = Phase::Uninstalling)?;
+        self.forget_switch(&entry.name, tell);
         self.remove_all_of(&entry)
     }
 

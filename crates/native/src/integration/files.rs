@@ -48,9 +48,9 @@ pub struct Written {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilesError {
     #[error("`docker` cannot be put into {name}")]
-    Write { name: String, source: GuestError },
+    Write { name: String, journal: PathBuf, source: GuestError },
     #[error("what integration has written into {name} cannot be undone")]
-    Undo { name: String, source: GuestError },
+    Undo { name: String, journal: PathBuf, source: GuestError },
     #[error(transparent)]
     Hub(#[from] HubError),
     #[error("`docker` of distributions is missing: cannot copy {from} to {to}")]
@@ -71,10 +71,16 @@ impl Explain for FilesError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Write { source, .. } | Self::Undo { source, .. }
+            Self::Write { name, journal, source } | Self::Undo { name, journal, source }
                 if source.code() == ErrorCode::DiskFull =>
             {
-                Some("free some space in the distribution, then try again".to_owned())
+                // Each file that could not be written is named by its path.
+                let folder = journal.parent().unwrap_or(journal);
+                Some(if source.to_string().contains(&*folder.to_string_lossy()) {
+                    format!("free some space on the disk of {}, then try again", folder.display())
+                } else {
+                    format!("free some space in {name}, then try again")
+                })
             }
             Self::Write { source, .. } | Self::Undo { source, .. } => source.hint(),
             Self::Hub(source) => source.hint(),
@@ -96,9 +102,9 @@ impl Native {
         self.integration.shim.place(&self.guest.beside(shim::PROGRAM), &self.instance.shim())
     }
 
-    /// Writes what integration needs into a distribution of version 2 that runs or not, as far as it is not there. When it
-    /// fails nothing is left of it.
-    pub fn write_files(&self, entry: &Entry) -> Result<Written, Error> {
+    /// Writes what integration needs into a distribution of version 2 that runs or not, as far as it is not there, or all of
+    /// it `anew`. When it fails nothing is left of it but what was there before.
+    pub fn write_files(&self, entry: &Entry, anew: bool) -> Result<Written, Error> {
         let shim = self.place_shim()?;
         let mut warnings = Vec::new();
         let completions = completions(&self.instance.cli()).unwrap_or_else(|error| {
@@ -106,8 +112,11 @@ impl Native {
             warnings.push(format!("shells in {} do not complete `docker`: {why}", entry.name));
             Vec::new()
         });
-        let task = Integration::Write { shim, completions, default_uid: entry.default_uid };
-        let failed = |source| FilesError::Write { name: entry.name.clone(), source };
+        let task = Integration::Write { anew, shim, completions, default_uid: entry.default_uid };
+        let failed = |source| {
+            let journal = self.instance.integration_journal(&entry.guid);
+            FilesError::Write { name: entry.name.clone(), journal, source }
+        };
         match self.integrate(entry, task)?.map_err(failed)? {
             Answer::Written { gid, foreign, warnings: more } => {
                 warnings.extend(more);
@@ -120,7 +129,10 @@ impl Native {
     /// Undoes all that integration has written into a distribution that runs or not. Files that others have changed since,
     /// by their paths inside: they were left as they are.
     pub fn undo_files(&self, entry: &Entry) -> Result<Vec<PathBuf>, Error> {
-        let failed = |source| FilesError::Undo { name: entry.name.clone(), source };
+        let failed = |source| {
+            let journal = self.instance.integration_journal(&entry.guid);
+            FilesError::Undo { name: entry.name.clone(), journal, source }
+        };
         // Without a journal there is nothing, and the disk need not be there.
         if !self.has_files(&entry.guid) {
             self.integration.forget(&entry.guid);
@@ -212,6 +224,24 @@ mod tests {
         fs::remove_file(&docker).unwrap();
         symlink("/bin/false", &docker).unwrap();
         assert!(completions(cli.path()).unwrap_err().to_string().contains("docker completion"));
+    }
+
+    #[test]
+    fn the_disk_that_is_full_is_named() {
+        let hint = |message: &str| {
+            let source =
+                GuestError::Refused { message: format!("{message}: No space left on device"), busy: false };
+            let error =
+                FilesError::Write { name: "d".to_owned(), journal: "/s/integration/1.json".into(), source };
+            assert_eq!(error.code(), ErrorCode::DiskFull);
+            error.hint().unwrap()
+        };
+        let inside = hint("cannot write /usr/bin/docker of the distribution");
+        assert_eq!(inside, "free some space in d, then try again");
+        for message in ["cannot create /s/integration/.1.json.7-0.tmp", "cannot write /s/integration/1.json"]
+        {
+            assert_eq!(hint(message), "free some space on the disk of /s/integration, then try again");
+        }
     }
 
     #[test]

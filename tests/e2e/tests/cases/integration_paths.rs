@@ -58,6 +58,14 @@ fn sources() {
         refused.expect_failure();
         refused.says("mounts denied").says(source);
     }
+    // Beside the shared folders of the host nothing is made, here or there, and it makes no difference that it runs.
+    instance.inside("d", "mkdir /mnt/host/var").expect(0);
+    for source in ["/mnt/host/etc", "/mnt/host/var/x", "/mnt/host"] {
+        let refused = run(&format!("-v {source}:/p"), "true");
+        refused.expect_failure();
+        refused.says("mounts denied").says(source).says("is not shared from the host");
+    }
+    instance.inside("d", "test ! -e /mnt/host/etc && test ! -e /mnt/host/var/x").expect(0);
     for source in ["/var/run/docker.sock", "/srv/sock"] {
         assert_eq!(run(&format!("-v {source}:/s"), "test -S /s && echo yes").ok(), "yes");
     }
