@@ -195,7 +195,7 @@ impl FromStr for Tail {
 /// Options of `reset`.
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
-    /// Settings, logs and the cached engine image too: nothing of the instance is left
+    /// Settings, logs, the cached engine image and all your distributions too: nothing of the instance is left
     #[arg(long)]
     pub(crate) all: bool,
 

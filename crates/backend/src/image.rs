@@ -20,6 +20,8 @@ pub const RECIPE: ImageRecipe<'static> = ImageRecipe {
         "iptables",
         "ca-certificates",
         "e2fsprogs",
+        // What `docker top` runs.
+        "procps",
     ],
     manifest: MANIFEST,
 };

@@ -136,7 +136,7 @@ pub struct StopRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ResetRequest {
-    /// Settings, logs and the cached engine image too: nothing of the instance is left.
+    /// Settings, logs, the cached engine image and all your distributions too: nothing of the instance is left.
     pub all: bool,
 }
 

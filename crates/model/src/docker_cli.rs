@@ -152,6 +152,13 @@ pub fn needs_engine(args: &[OsString]) -> bool {
     !global.elsewhere && !local && !args.iter().any(|word| word == "--help")
 }
 
+/// Whether a command line is `docker run` or `docker container run`.
+pub fn runs_a_container(args: &[OsString]) -> bool {
+    let words = &args[global_options(args).end..];
+    let words = if words.first().is_some_and(|word| word == "container") { &words[1..] } else { words };
+    words.first().is_some_and(|word| word == "run")
+}
+
 /// The value of `--config`: the folder of docker's settings.
 pub fn config_folder(args: &[OsString]) -> Option<OsString> {
     global_options(args).config
@@ -361,6 +368,14 @@ mod tests {
         {
             assert!(needs(words), "{words}");
         }
+    }
+
+    #[test]
+    fn a_container_is_run_by_two_commands() {
+        let runs =
+            |words: &str| runs_a_container(&words.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+        assert!(runs("run x") && runs("-D run --rm x") && runs("container run x"));
+        assert!(!runs("") && !runs("container") && !runs("exec x run") && !runs("compose run x"));
     }
 
     #[test]

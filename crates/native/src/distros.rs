@@ -149,7 +149,7 @@ impl Distros {
                 tell(Reply::Distributions { distributions });
             }
             Request::Status => tell(self.status()?),
-            Request::SetDefault { name, force } => self.set_default(&name, force)?,
+            Request::SetDefault { name, force } => self.set_default(&name, force, tell)?,
             Request::SetDefaultVersion { version } => self.set_default_version(version)?,
             Request::SetVersion { name, version } => self.set_version(&name, version, asker)?,
             Request::Terminate { name } => self.terminate(&name)?,

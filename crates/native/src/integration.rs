@@ -2,6 +2,7 @@
 //! distributions see ([`sampan_model::integration`]).
 
 pub mod files;
+pub(crate) mod seen;
 mod shim;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,8 @@ pub(crate) enum Outcome {
     Written {
         /// Programs called `docker` of somebody else.
         foreign: Vec<PathBuf>,
+        /// What it was like then, if that could be seen.
+        seen: Option<seen::Seen>,
     },
     /// They are not.
     Failed {

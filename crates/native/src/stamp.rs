@@ -1,6 +1,6 @@
 //! Whether a file is the one it was.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -23,6 +23,11 @@ impl Stamp {
     /// Of `path` itself, even if that is a link.
     pub(crate) fn of_itself(path: &Path) -> Option<Self> {
         fs::symlink_metadata(path).ok().map(Self::from)
+    }
+
+    /// Of what was opened.
+    pub(crate) fn of_file(file: &File) -> Option<Self> {
+        file.metadata().ok().map(Self::from)
     }
 }
 

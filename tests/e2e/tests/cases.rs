@@ -15,6 +15,7 @@ mod hardening;
 mod host_paths;
 mod hostile_tars;
 mod install;
+mod integration_changes;
 mod integration_durable;
 mod integration_harm;
 mod integration_journal;
@@ -85,6 +86,7 @@ pub(crate) fn all() -> Vec<Case> {
         sessions::cases(),
         life::cases(),
         install::cases(),
+        integration_changes::cases(),
         integration_durable::cases(),
         integration_harm::cases(),
         integration_journal::cases(),

@@ -78,7 +78,11 @@ pub(super) fn text<'a>(path: &'a Path, named: &str) -> Result<&'a str, Denied> {
 }
 
 pub(super) fn not_found(named: &str, why: &dyn std::fmt::Display) -> Denied {
-    denied(StatusCode::BAD_REQUEST, format!("cannot look for {named}: {why}"))
+    let why = why.to_string();
+    // The number is Rust's way to say it twice.
+    let why = why.split(" (os error ").next().unwrap_or_default();
+    let hint = if why.contains("No such file") { ", or is a link that leads nowhere" } else { "" };
+    denied(StatusCode::BAD_REQUEST, format!("cannot look for {named}: {why}{hint}"))
 }
 
 fn not_shared(path: &str) -> Denied {

@@ -14,6 +14,9 @@ use sampan_sys::inotify::Watch;
 /// Where docker looks for the socket.
 pub(crate) const USUAL: &str = "/var/run/docker.sock";
 
+/// How long nothing is said: the socket of an engine that runs comes a moment after the distribution was given it.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// How long an engine that is starting is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -43,7 +46,9 @@ pub(crate) enum Way {
 impl Engine<'_> {
     /// Finds a way. An engine that is starting is waited for; that is said once.
     pub(crate) fn reach(&self, patience: Duration) -> Way {
-        let deadline = Instant::now() + patience;
+        let begun = Instant::now();
+        let deadline = begun + patience;
+        let silence = begun + SILENCE.min(patience);
         // Made before the first look: nothing is missed in between. Without it there is no waiting, but a word.
         let watch = Watch::new(self.folder).ok();
         let mut told = false;
@@ -55,13 +60,15 @@ impl Engine<'_> {
             if let Some(why) = refusal(&notice) {
                 return Way::None(why);
             }
-            if !told {
+            let is_silent = notice.engine == EngineNotice::Running && Instant::now() < silence;
+            if !told && !is_silent {
                 let _ = writeln!(std::io::stderr(), "Starting the Docker Engine...");
                 told = true;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let until = if is_silent { silence } else { deadline };
+            let left = until.saturating_duration_since(Instant::now());
             let changed = watch.as_ref().is_some_and(|watch| watch.wait(Some(left)).unwrap_or(false));
-            if !changed {
+            if !changed && (watch.is_none() || !is_silent) {
                 return self.way().unwrap_or_else(|| Way::None(too_slow(patience)));
             }
         }

@@ -22,6 +22,9 @@ use engine::{Engine, Way};
 /// As docker ends when there is no daemon.
 const FAILED: u8 = 1;
 
+/// As `docker run` does: the other codes are those of what it runs.
+const RUN_FAILED: u8 = 125;
+
 /// As a shell ends when a program cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
 
@@ -51,7 +54,10 @@ fn run(args: Vec<OsString>) -> (u8, String) {
                 host.push(socket);
                 set(&mut variables, "DOCKER_HOST", host);
             }
-            Way::None(why) => return (FAILED, why),
+            Way::None(why) => {
+                let code = if docker_cli::runs_a_container(&plan.args) { RUN_FAILED } else { FAILED };
+                return (code, why);
+            }
         }
     }
     if !Program::Docker.path(cli).exists() {

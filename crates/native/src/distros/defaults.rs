@@ -51,10 +51,16 @@ impl Distros {
         Ok(Reply::Status { default, version: registry.default_version.unwrap_or(VERSION) })
     }
 
-    pub(super) fn set_default(&self, name: &str, force: bool) -> Result<(), Failure> {
+    pub(super) fn set_default(&self, name: &str, force: bool, tell: Tell<'_>) -> Result<(), Failure> {
         let entry = self.find_whole(name)?;
         guard::set_default(&entry.name, force)?;
-        self.native.store.update(|registry| registry.default = Some(entry.guid)).map_err(failure)
+        let before = self.native.store.current().map_err(failure)?;
+        self.native.store.update(|registry| registry.default = Some(entry.guid)).map_err(failure)?;
+        let former = before.distributions.iter().find(|other| Some(other.guid) == before.default);
+        if let Some(former) = former.filter(|former| former.guid != entry.guid) {
+            self.tell_of_containers(former, tell);
+        }
+        Ok(())
     }
 
     pub(super) fn set_default_version(&self, version: u8) -> Result<(), Failure> {

@@ -33,6 +33,7 @@ impl Distros {
                 let default =
                     registry.distributions.iter().find(|entry| Some(entry.guid) == registry.default);
                 if let Some(entry) = default.filter(|entry| entry.version == 2) {
+                    self.tell_of_containers(entry, tell);
                     self.apply(entry, false, tell)?;
                 }
             }
@@ -44,6 +45,10 @@ impl Distros {
                     return Err(Failure::new(Code::InvalidArg).with_message(message).hint(hint));
                 }
                 self.apply(&entry, true, tell)?;
+                if let Some(running) = Running::find(&self.native.instance, &entry.guid).map_err(failure)? {
+                    let warn = |message| tell(Reply::Warning { message });
+                    running.integrate(&self.native.instance, true).into_iter().for_each(warn);
+                }
             }
         }
         Ok(())
@@ -71,7 +76,19 @@ impl Distros {
             }
             Ok(())
         })?;
+        if !on {
+            self.tell_of_containers(&entry, tell);
+        }
         self.apply(&entry, false, tell)
+    }
+
+    /// After a change of what is on: names the containers of a distribution that is off now.
+    pub(super) fn tell_of_containers(&self, entry: &Entry, tell: Tell<'_>) {
+        if matches!(self.native.switch_of(&entry.guid), Ok(Some(Switch::Off)))
+            && let Some(message) = self.native.layers.told_of_containers(entry)
+        {
+            tell(Reply::Warning { message });
+        }
     }
 
     /// Takes a distribution that is removed off the list of those in which docker works: another one of its name is not to
@@ -109,7 +126,12 @@ impl Distros {
         let registry = native.store.current().map_err(failure)?;
         // Side by side: each that hangs is waited for.
         Ok(thread::scope(|scope| {
-            let look = |(entry, switch)| scope.spawn(move || native.integration_row(entry, switch));
+            let look = |(entry, switch): (_, Switch)| {
+                scope.spawn(move || {
+                    native.look_again(entry, switch);
+                    native.integration_row(entry, switch)
+                })
+            };
             let rows: Vec<_> = switches(&settings, &registry).into_iter().map(look).collect();
             let join = |row: thread::ScopedJoinHandle<'_, Row>| {
                 row.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
@@ -229,7 +251,7 @@ impl Native {
             // The engine is not whole; the next start of the distribution looks again.
             return Ok(Vec::new());
         }
-        if self.is_served(&entry.guid) && self.has_docker(&entry.guid) {
+        if self.is_settled(entry) {
             return Ok(Vec::new());
         }
         self.write_and_remember(entry, false)
@@ -253,7 +275,8 @@ impl Native {
                 told.extend(written.foreign.iter().map(|path| {
                     format!("{} has a `docker` of its own, {}, which is used", entry.name, path.display())
                 }));
-                self.integration.remember(&entry.guid, Outcome::Written { foreign: written.foreign });
+                let seen = self.seen(entry);
+                self.integration.remember(&entry.guid, Outcome::Written { foreign: written.foreign, seen });
                 Ok(told)
             }
             Err(error) => {
@@ -272,11 +295,22 @@ impl Native {
         self.integration.outcome(guid).map_or_else(|| self.has_files(guid), |outcome| outcome.is_good())
     }
 
+    /// Whether a distribution is as this service has left it: it may have other users meanwhile, or a `docker` of its own.
+    fn is_settled(&self, entry: &Entry) -> bool {
+        match self.integration.outcome(&entry.guid) {
+            Some(Outcome::Written { seen, .. }) => {
+                // What can't be seen nobody has changed either, or nothing can be done about it.
+                self.seen(entry).is_none_or(|now| seen == Some(now))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the `docker` that is to be used in a distribution is still there. Where that can't be seen nobody has
     /// changed it either, or nothing can be done about it.
     fn has_docker(&self, guid: &Guid) -> bool {
         let mut programs = match self.integration.outcome(guid) {
-            Some(Outcome::Written { foreign }) => foreign,
+            Some(Outcome::Written { foreign, .. }) => foreign,
             _ => Vec::new(),
         };
         if programs.is_empty() {
@@ -284,6 +318,17 @@ impl Native {
         }
         let look = move |root: File| programs.iter().all(|path| probe::is_program(&root, path));
         self.look(guid, look).unwrap_or(true)
+    }
+
+    /// Brings a distribution that has changed since to what its switch says, so that what is told of it is true.
+    fn look_again(&self, entry: &Entry, switch: Switch) {
+        let is_written = matches!(self.integration.outcome(&entry.guid), Some(Outcome::Written { .. }));
+        if switch.is_on() && is_written && !self.is_settled(entry) {
+            // Refused: whoever has the turn for long looks when that is done.
+            let Ok(_turn) = self.turns.take(entry.guid, Doing::Briefly) else { return };
+            // What went wrong is remembered, and told.
+            let _ = self.align_files(entry);
+        }
     }
 
     fn integration_row(&self, entry: &Entry, switch: Switch) -> Row {
@@ -327,7 +372,7 @@ impl Native {
                 let again = format!("{why}; `sampan integration repair {name}` tries again");
                 return (State::Failed, Some(again));
             }
-            Some(Outcome::Written { foreign }) => foreign.first(),
+            Some(Outcome::Written { foreign, .. }) => foreign.first(),
             None if in_hand => return (State::Preparing, None),
             None => None,
         };
@@ -376,7 +421,7 @@ mod tests {
         let journal = native.instance.integration_journal(&entry.guid);
         std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
         sampan_sys::fs::write_atomic(&journal, b"{}", 0o600).unwrap();
-        let outcome = Outcome::Written { foreign: vec!["/bin/docker".into()] };
+        let outcome = Outcome::Written { foreign: vec!["/bin/docker".into()], seen: None };
         native.integration.remember(&entry.guid, outcome);
         let used = Some("its own /bin/docker is used".to_owned());
         assert_eq!(why(Switch::Chosen), (State::DistributionStopped, used));

@@ -187,6 +187,18 @@ impl Layers {
         })
     }
 
+    /// What is to be told when docker is not to work any more in a distribution whose files containers use.
+    pub(crate) fn told_of_containers(&self, entry: &Entry) -> Option<String> {
+        let containers = holders::containers(&self.instance, &disk::image_of(&self.instance, entry));
+        (!containers.is_empty()).then(|| {
+            let (name, list) = (&entry.name, containers.join(", "));
+            format!(
+                "Containers use files of {name} ({list}): they do not find them after they or the engine restart, until \
+                 `sampan integration enable {name}`."
+            )
+        })
+    }
+
     fn take_off_at_the_end(&self, guid: &Guid) -> Result<(), Error> {
         let Some(hub) = Hub::find(&self.instance)? else { return Ok(()) };
         let image = self.image_of(guid);

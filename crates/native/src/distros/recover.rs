@@ -200,7 +200,10 @@ mod tests {
         let told = bench.distros.find_whole("d").unwrap_err();
         assert_eq!(told.code, Code::IllegalStateChange);
         assert!(told.hint.unwrap().contains("wsl --unregister d"));
-        assert_eq!(bench.distros.set_default("d", false).unwrap_err().code, Code::IllegalStateChange);
+        assert_eq!(
+            bench.distros.set_default("d", false, &|_| {}).unwrap_err().code,
+            Code::IllegalStateChange
+        );
         let _turn = bench.distros.turns.take(entry.guid, Doing::Installing).unwrap();
         assert_eq!(bench.distros.find_whole("d").unwrap_err().hint, None, "it is being made");
     }

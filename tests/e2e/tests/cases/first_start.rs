@@ -107,7 +107,7 @@ fn version() {
     let packages = json["service"]["engineImage"]["packages"].as_array().cloned().unwrap_or_default();
     let text = instance.sampan(&["version"]);
     text.expect(0).says(env!("CARGO_PKG_VERSION"));
-    for name in ["docker.io", "containerd", "runc", "iptables", "ca-certificates", "e2fsprogs"] {
+    for name in ["docker.io", "containerd", "runc", "iptables", "ca-certificates", "e2fsprogs", "procps"] {
         let package = packages.iter().find(|package| package["name"] == name);
         let package = package.unwrap_or_else(|| panic!("{name} is missing: {version}"));
         let number = package["version"].as_str().unwrap_or_default();
