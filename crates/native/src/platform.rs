@@ -131,8 +131,8 @@ impl Native {
         Ok(hub.attach(&self.guest, &image, guid, cached)?)
     }
 
-    /// Mounts the disks of a start in the hub; those that are no root, with their places.
-    fn attach_engine_disks(&self, hub: &Hub, boot: &Boot<'_>, root: &Guid) -> Result<Vec<Placement>, Error> {
+    /// Mounts the disks of a start that are no root in the hub; what they are for.
+    fn attach_engine_disks(&self, hub: &Hub, boot: &Boot<'_>) -> Result<Vec<Placement>, Error> {
         let mut disks = Vec::new();
         for (name, to) in boot.disks {
             let guid = self.known(name)?.guid;
@@ -140,7 +140,6 @@ impl Native {
             self.attach(hub, name, &guid, false)?;
             disks.push(Placement { from: Hub::place(&guid), to: PathBuf::from(to) });
         }
-        self.attach(hub, boot.name, root, true)?;
         Ok(disks)
     }
 
@@ -269,14 +268,16 @@ impl Platform for Native {
         stage(sink, Stage::Disks);
         self.end_lost(Some(boot.name))?;
         let _coming = self.layers.expect_engine();
-        // Side by side: dockerd is to find what its containers use, and the engine's own disks take their time, too.
-        let disks = std::thread::scope(|scope| {
+        // First: they say whose files containers name.
+        let disks = self.attach_engine_disks(&hub, boot)?;
+        // Side by side: dockerd is to find what its containers use, and the engine's own disk takes its time, too.
+        std::thread::scope(|scope| {
             let layers = scope.spawn(|| self.layers.align());
-            let disks = self.attach_engine_disks(&hub, boot, &entry.guid);
+            let root = self.attach(&hub, boot.name, &entry.guid, true);
             for message in layers.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
                 sink(Event::Warning { message });
             }
-            disks
+            root
         })?;
 
         stage(sink, Stage::Boot);

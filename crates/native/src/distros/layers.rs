@@ -1,9 +1,11 @@
 //! The plain layers of the users' distributions: their disks in the hub, where the engine sees them.
 //!
-//! A distribution that docker works in keeps its layer for as long as the engine runs, whether it runs itself or not: so
-//! containers that dockerd starts by itself find their files. Every other one has it while it runs.
+//! A distribution that docker works in, or whose files a container or a volume names, keeps its layer for as long as the
+//! engine runs, whether it runs itself or not: so containers that dockerd starts by itself find their files. Every other one
+//! has it while it runs.
 
 mod holders;
+mod references;
 mod side_by_side;
 
 use std::collections::BTreeSet;
@@ -15,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use sampan_backend::error::chain;
 use sampan_backend::{Error, settings};
-use sampan_model::distro::{ENGINE, Guid};
+use sampan_model::distro::{DATA, ENGINE, Guid};
 use sampan_model::instance::Instance;
-use sampan_model::integration::switches;
-use sampan_model::registry::Entry;
+use sampan_model::integration::{Switch, switches};
+use sampan_model::registry::{Entry, Registry};
 use sampan_model::wsl::error::{Code, Failure};
 use sampan_sys::{loopdev, process as kernel};
 
@@ -193,8 +195,7 @@ impl Layers {
         (!containers.is_empty()).then(|| {
             let (name, list) = (&entry.name, containers.join(", "));
             format!(
-                "Containers use files of {name} ({list}): they do not find them after they or the engine restart, until \
-                 `sampan integration enable {name}`."
+                "Containers use files of {name} ({list}): they go on to, and its disk stays in use until they are removed."
             )
         })
     }
@@ -219,8 +220,21 @@ impl Layers {
         }
         let settings = settings::load(&self.instance.settings())?;
         let registry = Store::new(self.instance.clone()).load()?;
+        let named = self.named(&registry);
+        let is_wanted = |(entry, switch): &(&Entry, Switch)| {
+            switch.is_on() || (entry.version == 2 && named.contains(&entry.guid))
+        };
         let switches = switches(&settings, &registry).into_iter();
-        Ok(switches.filter(|(_, switch)| switch.is_on()).map(|(entry, _)| entry.clone()).collect())
+        Ok(switches.filter(is_wanted).map(|(entry, _)| entry.clone()).collect())
+    }
+
+    /// The distributions that containers or volumes name. Before the engine's data is mounted there are none.
+    fn named(&self, registry: &Registry) -> BTreeSet<Guid> {
+        let hub = Hub::find(&self.instance).ok().flatten();
+        let (Some(hub), Some(data)) = (hub, registry.find(DATA)) else { return BTreeSet::new() };
+        let data = Hub::place(&data.guid);
+        let root = Path::new("/proc").join(hub.process.pid.to_string()).join("root");
+        references::below(&root.join(data.strip_prefix("/").unwrap_or(&data)))
     }
 
     fn engine_runs(&self) -> bool {

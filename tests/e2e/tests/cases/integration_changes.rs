@@ -2,7 +2,7 @@
 
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
-use sampan_e2e::roots;
+use sampan_e2e::{roots, waiting};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -62,13 +62,38 @@ fn containers() {
     instance.import("e", &roots::small(), 2);
     instance.sampan(&["integration", "enable", "e"]).ok();
     for name in ["d", "e"] {
-        let run = format!("docker run -d --name in-{name} -v /srv/w:/w e2e/busybox sleep 100000");
+        let run = format!(
+            "mkdir -p /srv/w && echo {name} > /srv/w/file && \
+             docker run -d --restart=always --name in-{name} -v /srv/w:/w e2e/busybox sleep 100000"
+        );
         instance.inside(name, &run).ok();
     }
     let off = instance.sampan(&["integration", "disable", "e"]);
-    off.says("Containers use files of e (").says("`sampan integration enable e`");
-    instance.sampan(&["integration", "enable", "e"]).ok();
+    off.says("Containers use files of e (").says("they go on to");
     let other = instance.wsl(&["--set-default", "e"]);
     other.expect(0);
     other.says("Containers use files of d (");
+
+    instance.sampan(&["integration", "default", "off"]).ok();
+    instance.wsl(&["--terminate", "d"]).expect(0);
+    instance.wsl(&["--terminate", "e"]).expect(0);
+    let find = |when: &str| {
+        for name in ["d", "e"] {
+            let container = format!("in-{name}");
+            let seen = || instance.docker(&["exec", &container, "/bin/sh", "-c", "cat /w/file"]);
+            waiting::until(&format!("{container} finds its files {when}"), || {
+                let seen = seen();
+                seen.code() == Some(0) && seen.text().trim() == name
+            });
+        }
+    };
+    find("before");
+    instance.sampan(&["restart"]).ok();
+    find("after a restart");
+    instance.docker(&["restart", "--time", "0", "in-d", "in-e"]).expect(0);
+    find("after their own");
+    // Whose they are is written down with the container.
+    instance.docker(&["rm", "--force", "in-d", "in-e"]).expect(0);
+    instance.sampan(&["restart"]).ok();
+    instance.wsl(&["--unregister", "d"]).expect(0);
 }

@@ -166,7 +166,7 @@ fn held() {
     let off = r#"{"schemaVersion":1,"enableIntegrationWithDefaultWslDistro":false}"#;
     files::write(&instance.place().settings(), off);
     instance.wsl(&["--terminate", "d"]).expect(0);
-    assert!(!is_seen(&instance, "d"), "the switch is off");
+    assert!(is_seen(&instance, "d"), "a container names it");
     assert_attached_once(&instance);
     bare(&instance, &["exec", "box", "sh", "-c", "echo started >> /x/said"]).expect(0);
     assert_eq!(said(&instance), 2, "it is the same file system");
