@@ -187,7 +187,7 @@ pub(crate) fn take(
             Ok(Some(Done { message, already, marks, remaining }))
         }
         Event::Failed { error } => Err(error.into()),
-        Event::Stage { .. } | Event::Progress { .. } | Event::Warning { .. } => Ok(None),
+        Event::Stage { .. } | Event::Progress { .. } | Event::Note { .. } | Event::Warning { .. } => Ok(None),
     }
 }
 

@@ -13,6 +13,7 @@ mod service;
 mod timeline;
 mod tools;
 mod unit_log;
+mod working_tree;
 
 use std::process::ExitCode;
 

@@ -40,7 +40,8 @@ impl Progress {
         match event {
             Event::Stage { stage, .. } => self.stage(*stage),
             Event::Progress { stage, permille, detail } => self.detail(*stage, *permille, detail),
-            Event::Warning { message } => self.warning(message),
+            Event::Note { message } => self.say(message),
+            Event::Warning { message } => self.say(&format!("warning: {message}")),
             Event::Done { .. } => self.end(true),
             Event::Failed { .. } => self.end(false),
         }
@@ -89,8 +90,8 @@ impl Progress {
         bar.set_message(detail.to_owned());
     }
 
-    fn warning(&self, message: &str) {
-        let show = || output::note(&format!("warning: {message}"));
+    fn say(&self, message: &str) {
+        let show = || output::note(message);
         match &self.lines {
             Some(lines) => lines.suspend(show),
             None => show(),

@@ -4,7 +4,7 @@ pub(crate) mod auth;
 mod events;
 mod failure;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -14,8 +14,8 @@ use axum::{Json, Router};
 use sampan_backend::Error;
 use sampan_backend::engine::{DEFAULT_STOP, Engine};
 use sampan_model::api::{
-    Distributions, ErrorCode, ResetPlan, ResetRequest, STATE_HEADER, StartRequest, Status, StopRequest,
-    Version,
+    Distributions, ErrorCode, Event, ResetPlan, ResetRequest, STATE_HEADER, ShareRequest, StartRequest,
+    Status, StopRequest, Version,
 };
 use sampan_model::engine::EngineState;
 
@@ -51,6 +51,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/start", post(start))
         .route("/v1/stop", post(stop))
         .route("/v1/restart", post(restart))
+        .route("/v1/share", post(share))
         .route("/v1/reset", get(reset_plan).post(reset))
         .fallback(async || Failure::not_found())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&service), require_state_folder))
@@ -99,6 +100,21 @@ async fn start(State(service): Shared, body: failure::Body<StartRequest>) -> Res
 
 async fn restart(State(service): Shared, body: failure::Body<StartRequest>) -> Result<Response, Failure> {
     Ok(events::stream(service.restart(body.0)?))
+}
+
+async fn share(State(service): Shared, body: failure::Body<ShareRequest>) -> Result<Response, Failure> {
+    let tree = body.0.working_tree;
+    let told = service.ask(move |engine| {
+        let told = Mutex::new(Vec::new());
+        let tell = |event| told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        engine.platform().share(&tree, &tell)?;
+        Ok(told.into_inner().unwrap_or_else(PoisonError::into_inner))
+    });
+    let told = told.await?;
+    let already = told.is_empty();
+    let message = if already { "it is shared already" } else { "it is shared" }.to_owned();
+    let done = Event::Done { message, already, marks: Vec::new(), remaining: Vec::new() };
+    Ok(events::all(&told, &done))
 }
 
 async fn stop(State(service): Shared, body: failure::Body<StopRequest>) -> Result<Response, Failure> {

@@ -53,6 +53,10 @@ pub trait Platform: Send + Sync {
     /// Brings up what all distributions stand on, or mends what is missing of it.
     fn prepare(&self, sink: Sink<'_>) -> Result<(), Error>;
 
+    /// Shares `tree`, in which somebody works, with containers, now and from each [`Platform::prepare`] on. Nothing to do
+    /// when it is shared.
+    fn share(&self, tree: &Path, sink: Sink<'_>) -> Result<(), Error>;
+
     /// Connects distributions to the network, on `subnet` or on the first free one. Nothing to do when they are.
     fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error>;
 

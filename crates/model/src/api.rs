@@ -121,6 +121,17 @@ pub struct StartRequest {
     /// Give up after this many seconds; the setting `lifecycleTimeoutSeconds` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u32>,
+    /// The folder in which the caller works: shared with containers from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_tree: Option<PathBuf>,
+}
+
+/// `POST /v1/share`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ShareRequest {
+    /// The folder in which the caller works, an absolute path without links.
+    pub working_tree: PathBuf,
 }
 
 /// `POST /v1/stop`.
@@ -184,6 +195,11 @@ pub enum Event {
         permille: Option<u16>,
         /// What is being done.
         detail: String,
+    },
+    /// Something the user did not ask for in so many words was done.
+    Note {
+        /// One sentence.
+        message: String,
     },
     /// Something is not as it should be, and the operation goes on.
     Warning {

@@ -159,6 +159,13 @@ pub fn runs_a_container(args: &[OsString]) -> bool {
     words.first().is_some_and(|word| word == "run")
 }
 
+/// Whether a command line may name folders of the caller for containers.
+pub fn names_paths(args: &[OsString]) -> bool {
+    const VERBS: [&str; 7] = ["compose", "container", "create", "run", "service", "stack", "volume"];
+    let verb = args.get(global_options(args).end);
+    needs_engine(args) && verb.is_some_and(|verb| VERBS.iter().any(|known| verb == known))
+}
+
 /// The value of `--config`: the folder of docker's settings.
 pub fn config_folder(args: &[OsString]) -> Option<OsString> {
     global_options(args).config

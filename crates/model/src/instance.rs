@@ -153,6 +153,10 @@ impl Instance {
     pub fn settings(&self) -> PathBuf {
         self.state.join("settings.json")
     }
+    /// The folders of the host in which Sampan was used ([`crate::working_tree`]).
+    pub fn working_trees(&self) -> PathBuf {
+        self.state.join("working-trees.json")
+    }
     /// The installed distributions.
     pub fn registry(&self) -> PathBuf {
         self.state.join("registry.json")

@@ -256,6 +256,12 @@ pub fn switches<'a>(settings: &Settings, registry: &'a Registry) -> Vec<(&'a Ent
     installed.map(|entry| (entry, switch(settings, registry, entry))).collect()
 }
 
+/// The names in `integratedWslDistros` that no distribution has: misspelled ones, or of distributions to come.
+pub fn unknown_names<'a>(settings: &'a Settings, registry: &Registry) -> Vec<&'a str> {
+    let names = settings.integrated_wsl_distros.iter().map(String::as_str);
+    names.filter(|name| registry.find(name).is_none()).collect()
+}
+
 fn switch(settings: &Settings, registry: &Registry, entry: &Entry) -> Switch {
     let is_default = registry.default == Some(entry.guid);
     let listed = settings.integrated_wsl_distros.iter().any(|name| name.eq_ignore_ascii_case(&entry.name));
@@ -270,6 +276,15 @@ fn switch(settings: &Settings, registry: &Registry, entry: &Entry) -> Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_no_distribution_has_is_unknown() {
+        let mut registry = Registry::default();
+        registry.distributions.push(Entry::new(Guid::from_random([1; 16]), "Debian", 2));
+        let names = ["debian", "Ubuntu"].map(str::to_owned).to_vec();
+        let settings = Settings { integrated_wsl_distros: names, ..Settings::default() };
+        assert_eq!(unknown_names(&settings, &registry), ["Ubuntu"]);
+    }
 
     #[test]
     fn switches_follow_list_default_and_version() {

@@ -20,4 +20,5 @@ pub mod settings;
 pub mod size;
 pub mod views;
 pub mod words;
+pub mod working_tree;
 pub mod wsl;

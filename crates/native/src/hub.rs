@@ -28,6 +28,15 @@ pub(crate) struct Hub {
     pub(crate) process: ProcessId,
 }
 
+/// What sharing folders came to.
+#[derive(Debug, Default)]
+pub(crate) struct NewlyShared {
+    /// Those that were not shown before.
+    pub(crate) folders: Vec<PathBuf>,
+    /// One sentence for each that can't be shown.
+    pub(crate) warnings: Vec<String>,
+}
+
 /// Why the hub could not do something.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HubError {
@@ -170,16 +179,19 @@ impl Hub {
         Ok(rustix::fs::syncfs(File::open(place)?)?)
     }
 
-    /// Shows folders of the host that it does not show yet; the answer are warnings. Those that are no longer to be shared
-    /// stay: containers may use them.
-    pub(crate) fn share(&self, guest: &Guest, folders: Vec<SharedFolder>) -> Result<Vec<String>, HubError> {
+    /// Shows folders of the host that it does not show yet. Those that are no longer to be shared stay: containers may use
+    /// them.
+    pub(crate) fn share(&self, guest: &Guest, folders: Vec<SharedFolder>) -> Result<NewlyShared, HubError> {
         let folders: Vec<_> = folders.into_iter().filter(|folder| !self.shows(folder)).collect();
         if folders.is_empty() {
-            return Ok(Vec::new());
+            return Ok(NewlyShared::default());
         }
         let spec = ShareSpec { hub: self.process.clone(), folders };
         match guest.ask("share", &spec, None).map_err(HubError::Share)? {
-            Answer::Shared { warnings } => Ok(warnings),
+            Answer::Shared { warnings } => {
+                let shown = spec.folders.into_iter().filter(|folder| self.shows(folder));
+                Ok(NewlyShared { folders: shown.map(|folder| folder.from).collect(), warnings })
+            }
             other => {
                 let said = format!("{other:?}");
                 Err(HubError::Share(GuestError::Garbled { verb: "share".to_owned(), said }))
@@ -249,7 +261,12 @@ pub(crate) fn wait_free(image: &Path) -> Result<(), HubError> {
 
 /// The folders of the host that the settings share and that are there.
 pub(crate) fn shared_folders(settings: &Settings) -> Vec<SharedFolder> {
-    let folders = settings.filesharing_directories.iter().filter(|folder| folder.is_dir());
+    present(&settings.filesharing_directories)
+}
+
+/// Those of `paths` that are folders of the host now.
+pub(crate) fn present(paths: &[PathBuf]) -> Vec<SharedFolder> {
+    let folders = paths.iter().filter(|folder| folder.is_dir());
     folders
         .filter_map(|from| {
             let name = from.strip_prefix("/").ok()?.to_str()?.to_owned();

@@ -21,7 +21,7 @@ use sampan_model::distro::{ENGINE, Guid};
 use sampan_model::document::{self, Document};
 use sampan_model::guest::{BootSpec, IdRange, IntegrationSpec};
 use sampan_model::integration::group::TABLE_MAX;
-use sampan_model::integration::{Asker, Askers, EngineNotice, Notice, Switch, switches};
+use sampan_model::integration::{Asker, Askers, EngineNotice, Notice, Switch, switches, unknown_names};
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
 
@@ -167,7 +167,22 @@ impl Native {
     /// Tells the user's distributions what the engine is about.
     pub(crate) fn announce_engine(&self, starting: bool) -> Vec<String> {
         *self.integration.turn() = starting && !self.is_running(ENGINE).unwrap_or(false);
-        self.publish_askers()
+        let mut untold = self.publish_askers();
+        if !starting {
+            untold.extend(self.unknown_names());
+        }
+        untold
+    }
+
+    /// A sentence for each choice of the user's that means no distribution.
+    fn unknown_names(&self) -> Vec<String> {
+        // What can't be read is told of by whoever needs it.
+        let settings = settings::load(&self.instance.settings()).unwrap_or_default();
+        let Ok(registry) = self.store.current() else { return Vec::new() };
+        let sentence = |name: &str| {
+            format!("integratedWslDistros of settings.json names {name}, and no distribution is called that")
+        };
+        unknown_names(&settings, &registry).into_iter().map(sentence).collect()
     }
 
     /// What a distribution that is about to start sees.

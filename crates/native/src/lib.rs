@@ -28,6 +28,7 @@ mod store;
 mod ticks;
 mod tools;
 mod tree;
+mod working_trees;
 mod wslconfig;
 
 pub use group::{GROUP, gid_of};

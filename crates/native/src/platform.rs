@@ -257,6 +257,10 @@ impl Platform for Native {
         self.bring_up_hub(sink)
     }
 
+    fn share(&self, tree: &Path, sink: Sink<'_>) -> Result<(), Error> {
+        self.share_working_tree(tree, sink)
+    }
+
     fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
         self.bring_up_network(subnet, sink)
     }

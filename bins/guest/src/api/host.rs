@@ -88,8 +88,8 @@ pub(super) fn not_found(named: &str, why: &dyn std::fmt::Display) -> Denied {
 fn not_shared(path: &str) -> Denied {
     // The words that Docker Desktop's users look for.
     let message = format!(
-        "mounts denied: the path {path} is not shared from the host and is not known to Docker; add its folder to \
-         `filesharingDirectories` in settings.json, then `sampan start`"
+        "mounts denied: the path {path} is not shared from the host and is not known to Docker; type \
+         `sampan start` in the folder you work in, or add one to `filesharingDirectories` in settings.json first"
     );
     denied(StatusCode::FORBIDDEN, message)
 }

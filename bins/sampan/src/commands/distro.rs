@@ -66,7 +66,7 @@ fn from_image(session: &Session, options: DistroFromImage) -> Result<ExitCode, P
 
 fn order(session: &Session, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Option<String>, Problem> {
     let local = Local(session);
-    let mut wsl = Wsl::new(&local).map_err(to_problem)?;
+    let mut wsl = Wsl::of_sampan(&local).map_err(to_problem)?;
     if session.format == Format::Json {
         wsl.leave_output().map_err(to_problem)?;
     }

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sampan_model::docker_cli::{BuildEnv, needs_engine, plan};
+use sampan_model::docker_cli::{BuildEnv, names_paths, needs_engine, plan};
 
 use crate::access;
 use crate::cli::env;
 use crate::exit::Problem;
-use crate::tools;
+use crate::{commands, tools, working_tree};
 
 use super::Session;
 
@@ -31,6 +31,14 @@ pub(crate) fn run(session: &Session, args: Vec<OsString>) -> Result<ExitCode, Pr
             }
             _ => {}
         }
+    }
+    if names_paths(&plan.args)
+        && let Some(tree) = working_tree::here()
+    {
+        commands::wait(async {
+            working_tree::share(instance, &tree).await;
+            Ok(())
+        })?;
     }
     let mut command = tools::docker(instance, plan.program, Some(&socket))?;
     command.envs(plan.environment());

@@ -16,7 +16,7 @@ use crate::output;
 /// Runs the verb.
 pub(crate) fn run(session: &Session, action: IntegrationAction) -> Result<ExitCode, Problem> {
     let local = Local(session);
-    let mut wsl = Wsl::new(&local).map_err(to_problem)?;
+    let mut wsl = Wsl::of_sampan(&local).map_err(to_problem)?;
     if session.format == Format::Json {
         wsl.leave_output().map_err(to_problem)?;
     }
@@ -73,10 +73,13 @@ fn list(session: &Session, wsl: &mut Wsl<'_>) -> Result<ExitCode, Problem> {
 
 /// Shows that docker works in a distribution, by running it there.
 fn show(session: &Session, wsl: &mut Wsl<'_>, name: &str) -> Result<ExitCode, Problem> {
+    let row = row(wsl, name)?;
     if session.format == Format::Json {
-        output::json(&row(wsl, name)?)?;
+        output::json(&row)?;
         return Ok(Exit::Ok.into());
     }
+    // As it is registered, however it was typed.
+    let name = row.as_ref().map_or(name, |row| &row.name);
     if UnixStream::connect(session.instance.docker_socket()).is_err() {
         let start = session.command("start");
         output::text(&format!("docker works in {name} as soon as the engine runs: `{start}`\n"))?;

@@ -12,7 +12,7 @@ use crate::cli::{Format, Start};
 use crate::client::{Client, Done};
 use crate::exit::{Exit, Kind, Problem};
 use crate::progress::{Progress, seconds};
-use crate::{access, commands, output, service, timeline};
+use crate::{access, commands, output, service, timeline, working_tree};
 
 use super::Session;
 
@@ -24,6 +24,7 @@ pub(crate) fn run(session: &Session, options: &Start) -> Result<ExitCode, Proble
     let request = StartRequest {
         engine_image: options.engine_image.as_deref().map(absolute).transpose()?,
         timeout_seconds: options.timeout,
+        working_tree: working_tree::here(),
     };
     commands::wait(bring_up(session, Way::Start, &request, options.timeline))
 }

@@ -67,6 +67,13 @@ impl<'a> Wsl<'a> {
         Ok(Self { caller, console, reach })
     }
 
+    /// For a verb of `sampan`'s own.
+    pub(super) fn of_sampan(reach: &'a dyn Reach) -> Result<Self, Halt> {
+        let mut wsl = Self::new(reach)?;
+        wsl.console.speak_as_sampan();
+        Ok(wsl)
+    }
+
     /// Leaves standard output to somebody else: what would be printed there goes to standard error.
     pub(super) fn leave_output(&mut self) -> Result<(), Halt> {
         self.console.leave_output().map_err(|error| halt::of_streams(&error).into())

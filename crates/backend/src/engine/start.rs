@@ -31,6 +31,12 @@ impl Engine {
     pub fn start(&self, request: &StartRequest, sink: Sink<'_>) -> Result<Started, Error> {
         // What is untold now is told, or told of, below.
         let _ = self.platform.announce(true);
+        if let Some(tree) = &request.working_tree
+            && let Err(error) = self.platform.share(tree, sink)
+        {
+            let message = format!("{} is not shared with containers: {error}", tree.display());
+            sink(Event::Warning { message });
+        }
         let started = self.bring_up(request, sink);
         let untold = self.platform.announce(false);
         if started.is_ok() {

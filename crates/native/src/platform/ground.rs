@@ -1,5 +1,6 @@
 //! What all distributions stand on: the hub and the network, brought up once, however many ask for them at once.
 
+use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use sampan_backend::platform::{Boot, Sink};
@@ -7,18 +8,19 @@ use sampan_backend::{Error, settings};
 use sampan_model::api::{ErrorCode, Event};
 use sampan_model::distro::ENGINE;
 use sampan_model::engine::Stage;
-use sampan_model::guest::ProcessId;
+use sampan_model::guest::{ProcessId, SharedFolder};
 use sampan_model::network::Subnet;
 use sampan_model::registry::Entry;
+use sampan_model::settings::Settings;
 use sampan_sys::namespace;
 
 use super::{Native, stage};
-use crate::cgroup;
 use crate::distro::Running;
 use crate::distros::limits;
 use crate::distros::turns::{Doing, Turn};
-use crate::hub::{Hub, shared_folders};
+use crate::hub::{Hub, present, shared_folders};
 use crate::network::Network;
+use crate::{cgroup, working_trees};
 
 impl Native {
     /// Keeps the hub and the network from being taken down for as long as the result is held.
@@ -35,12 +37,9 @@ impl Native {
         let _one = self.one_at_a_time();
         self.make_folders()?;
         self.show_current_files()?;
-        let folders = shared_folders(&settings::load(&self.instance.settings())?);
+        let folders = self.folders_for_containers(&settings::load(&self.instance.settings())?, sink);
         if let Some(hub) = self.hub()? {
-            for message in hub.share(&self.guest, folders)? {
-                sink(Event::Warning { message });
-            }
-            return Ok(());
+            return self.show_folders(&hub, folders, sink);
         }
         stage(sink, Stage::Hub);
         let cgroups = cgroup::Host::detect()?;
@@ -55,6 +54,46 @@ impl Native {
         for message in warnings {
             sink(Event::Warning { message });
         }
+        Ok(())
+    }
+
+    /// Shares the folder that somebody works in, now and from every start on.
+    pub(super) fn share_working_tree(&self, tree: &Path, sink: Sink<'_>) -> Result<(), Error> {
+        let _one = self.one_at_a_time();
+        let settings = settings::load(&self.instance.settings())?;
+        let covers = |shared: &PathBuf| tree.starts_with(shared);
+        if settings.filesharing_directories.iter().any(covers) {
+            return Ok(());
+        }
+        let known = working_trees::load(&self.instance)?.working_trees.iter().any(covers);
+        if !known {
+            working_trees::remember(&self.instance, tree)?;
+        }
+        match self.hub()? {
+            Some(hub) => self.show_folders(&hub, self.folders_for_containers(&settings, sink), sink),
+            None if known => Ok(()),
+            None => {
+                sink(shared(tree));
+                Ok(())
+            }
+        }
+    }
+
+    /// What the settings share, and the working trees.
+    fn folders_for_containers(&self, settings: &Settings, sink: Sink<'_>) -> Vec<SharedFolder> {
+        let mut folders = shared_folders(settings);
+        match working_trees::load(&self.instance) {
+            Ok(trees) => folders.extend(present(&trees.working_trees)),
+            // All else works without them.
+            Err(error) => sink(Event::Warning { message: sampan_backend::error::chain(&error) }),
+        }
+        folders
+    }
+
+    fn show_folders(&self, hub: &Hub, folders: Vec<SharedFolder>, sink: Sink<'_>) -> Result<(), Error> {
+        let newly = hub.share(&self.guest, folders)?;
+        newly.folders.iter().for_each(|folder| sink(shared(folder)));
+        newly.warnings.into_iter().for_each(|message| sink(Event::Warning { message }));
         Ok(())
     }
 
@@ -102,4 +141,8 @@ impl Native {
     fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn shared(folder: &Path) -> Event {
+    Event::Note { message: format!("{} is shared with containers from now on", folder.display()) }
 }

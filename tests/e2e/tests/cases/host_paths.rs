@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("host_paths::what_is_made_later_is_seen_and_nothing_is_mounted_on_the_host", mounts),
         Case::new("host_paths::what_the_instance_is_made_of_may_be_in_a_shared_folder", around),
         Case::new("host_paths::a_folder_is_added_while_all_runs", added),
+        Case::new("host_paths::the_folder_that_somebody_works_in_is_found", worked_in),
     ]
 }
 
@@ -217,4 +218,54 @@ fn added() {
     assert_eq!(run(&instance, &["-v", &bind(&outer)], "cat /p/file"), "anew");
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!table.contains("/views/"), "{table}");
+}
+
+fn worked_in() {
+    let (instance, _) = sharing();
+    let project = instance.scratch("project");
+    for folder in ["src", ".git"] {
+        files::make_folder(&project.join(folder));
+    }
+    files::write(&project.join("file"), "worked on");
+    let bind = format!("{}:/p", path(&project));
+    let from = |folder: &Path, arguments: &[&str]| instance.tool(arguments).folder(folder).run();
+    let cat = ["docker", "run", "--rm", "-v", &bind, "e2e/busybox", "cat", "/p/file"];
+
+    // Who works elsewhere has not got it.
+    let refused = from(Path::new("/etc"), &cat);
+    refused.expect_failure();
+    refused.says("mounts denied");
+
+    // The tree is git's, from wherever in it; it is said once.
+    let told = format!("{} is shared with containers from now on", path(&project));
+    let first = from(&project.join("src"), &cat);
+    assert_eq!(first.ok(), "worked on");
+    first.says(&told);
+    let second = from(&project, &cat);
+    assert_eq!(second.ok(), "worked on");
+    assert!(!second.errors().contains("shared"), "{second}");
+
+    // Also from where git is told not to look: then it is the folder.
+    let apart = instance.scratch("apart");
+    for folder in ["src", ".git"] {
+        files::make_folder(&apart.join(folder));
+    }
+    let ceiling = instance.tool(&["start"]).folder(&apart.join("src")).env("GIT_CEILING_DIRECTORIES", &apart);
+    ceiling.run().expect(0).says(&format!("{} is shared", path(&apart.join("src"))));
+
+    // It is there for whatever comes back by itself, wherever the engine is started from.
+    let id = instance.container(&["--restart=always", "-v", &bind], "sleep 3600");
+    instance.sampan(&["stop"]).expect(0);
+    let started = from(Path::new("/"), &["start"]);
+    started.expect(0);
+    assert!(!started.errors().contains("shared"), "{started}");
+    waiting::until("the container is back", || instance.inspect(&id, "{{.State.Running}}") == "true");
+    assert_eq!(instance.docker(&["exec", &id, "cat", "/p/file"]).ok(), "worked on");
+
+    // A list that is damaged costs the trees, and nothing else; it stays as it is.
+    let list = instance.place().working_trees();
+    files::write(&list, "{\"schemaVer");
+    let warned = from(&project, &["restart"]);
+    warned.expect(0).says("working-trees.json").says("damaged");
+    assert_eq!(files::read(&list), b"{\"schemaVer");
 }

@@ -206,7 +206,9 @@ fn damaged() {
     instance.import("gone", &roots::small(), 2);
     let both = r#"{"schemaVersion":1,"integratedWslDistros":["e","gone","never"]}"#;
     files::write(&instance.place().settings(), both);
-    instance.sampan(&["restart"]).expect(0);
+    let restarted = instance.sampan(&["restart"]);
+    restarted.expect(0).says("settings.json names never, and no distribution is called that");
+    assert!(!restarted.all().contains("names gone"), "{restarted}");
     assert!(["d", "e", "gone"].iter().all(|name| is_seen(&instance, name)));
     instance.wsl(&["--shutdown"]).expect(0);
 

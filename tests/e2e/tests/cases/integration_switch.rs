@@ -32,7 +32,7 @@ fn on_and_off() {
 
     let enabled = instance.sampan(&["integration", "enable", "DEB"]);
     enabled.expect(0);
-    enabled.says("Server:").says("docker works in DEB.");
+    enabled.says("Server:").says("docker works in deb.");
     instance.sampan(&["integration", "ls"]).says("deb     ready");
     let version = instance.docker(&["version", "--format", "{{.Server.Version}}"]).ok();
     assert_eq!(instance.inside("deb", "docker version --format '{{.Server.Version}}'").ok(), version);

@@ -21,7 +21,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub(in crate::commands) struct Console {
     out: File,
     err: File,
-    warnings: bool,
+    /// How a warning reads; none when the caller does not want any.
+    warning: Option<fn(&str) -> String>,
     /// Whether progress is shown: only to people.
     watched: bool,
     /// Whether the terminal is in raw mode, in which it does not go back to the first column by itself.
@@ -35,7 +36,10 @@ impl Console {
         Ok(Self {
             out: caller.stdout.try_clone()?,
             err: caller.stderr.try_clone()?,
-            warnings: caller.variable(OsStr::new(WARNINGS)).is_none_or(|value| value != "1"),
+            warning: match caller.variable(OsStr::new(WARNINGS)) {
+                Some(value) if value == "1" => None,
+                _ => Some(message::warning),
+            },
             watched: rustix::termios::isatty(&caller.stderr),
             raw: false,
             bar: None,
@@ -46,6 +50,11 @@ impl Console {
     pub(super) fn leave_output(&mut self) -> io::Result<()> {
         self.out = self.err.try_clone()?;
         Ok(())
+    }
+
+    /// Warns as `sampan` does, not as `wsl`.
+    pub(super) fn speak_as_sampan(&mut self) {
+        self.warning = self.warning.map(|_| (|text| format!("warning: {text}")) as fn(&str) -> String);
     }
 
     /// The terminal is in raw mode from now on, or no longer.
@@ -75,8 +84,8 @@ impl Console {
 
     /// Prints a warning, unless the caller does not want any.
     pub(super) fn warn(&mut self, text: &str) {
-        if self.warnings {
-            self.note(&message::warning(text));
+        if let Some(warning) = self.warning {
+            self.note(&warning(text));
         }
     }
 
