@@ -60,7 +60,7 @@ pub fn may_be_shared(tree: &Path) -> bool {
     let mut components = tree.components();
     let plain = components.next() == Some(Component::RootDir)
         && components.clone().all(|part| matches!(part, Component::Normal(_)));
-    // `/root/project` is somebody's work; `/root` is also somebody's keys.
+    // A folder in `/root` may be somebody's work; `/root` itself is also somebody's keys.
     plain && components.count() >= 2 && !SYSTEMS.iter().any(|system| tree.starts_with(system))
 }
 
@@ -83,7 +83,7 @@ mod tests {
             ("/srv/app/src", "/srv", &["/srv/app"], Some("/srv/app")),
             // A whole machine under git is not a project.
             ("/srv/app", "", &["/"], Some("/srv/app")),
-            ("/root/app", "", &["/root"], Some("/root/app")),
+            ("/home/app", "", &["/home"], Some("/home/app")),
             ("/root", "", &["/root"], None),
             ("/srv", "", &[], None),
             ("/", "", &[], None),
@@ -100,7 +100,7 @@ mod tests {
         for path in ["srv/app", "/srv/../etc", "/proc/1", "/run/user/0", "", "/home"] {
             assert!(!may_be_shared(Path::new(path)), "{path}");
         }
-        for path in ["/srv/app", "/opt/a b", "/root/x", "/home/ann", "/usrlocal/x"] {
+        for path in ["/srv/app", "/opt/a b", "/home/ann", "/usrlocal/x"] {
             assert!(may_be_shared(Path::new(path)), "{path}");
         }
     }
