@@ -109,8 +109,14 @@ pub fn plan(args: Vec<OsString>, env: &BuildEnv, has: impl Fn(Program) -> bool) 
     if has(plan.program) { plan } else { Plan { program: Program::Docker, args, builder: None } }
 }
 
+/// Words with which shells ask what could be typed next (cobra, `ShellCompRequestCmd`).
+const COMPLETIONS: [&str; 2] = ["__complete", "__completeNoDesc"];
+
 /// The program that docker would choose.
 fn best_plan(args: Vec<OsString>, env: &BuildEnv) -> Plan {
+    if args.first().is_some_and(|word| COMPLETIONS.iter().any(|asks| word == asks)) {
+        return completion_plan(args);
+    }
     let global = global_options(&args);
     let word = |offset: usize| args.get(global.end + offset).and_then(|word| word.to_str());
     let (first, second) = (word(0), word(1));
@@ -135,17 +141,29 @@ fn best_plan(args: Vec<OsString>, env: &BuildEnv) -> Plan {
     }
 }
 
+/// Who knows what could be typed next: a plugin, once its name is typed.
+fn completion_plan(args: Vec<OsString>) -> Plan {
+    let typed = &args[1..];
+    let verb = global_options(typed).end;
+    let program = match typed.get(verb).and_then(|word| word.to_str()) {
+        // The last word is the one that is being typed.
+        Some("buildx") if verb + 1 < typed.len() => Program::Buildx,
+        Some("compose") if verb + 1 < typed.len() => Program::Compose,
+        _ => Program::Docker,
+    };
+    Plan { program, args, builder: None }
+}
+
 /// Whether a command line makes docker talk to the engine it would talk to without being told: it names no other one, and
 /// its verb is not one of those that stay on this side.
 pub fn needs_engine(args: &[OsString]) -> bool {
-    const LOCAL: [&str; 6] =
-        ["__complete", "__completeNoDesc", "completion", "context", "help", "plugin-metadata"];
+    const LOCAL: [&str; 4] = ["completion", "context", "help", "plugin-metadata"];
     /// What plugins do on their own.
     const LOCAL_OF_PLUGINS: [&str; 4] = ["config", "convert", "help", "version"];
     let global = global_options(args);
     let Some(verb) = args.get(global.end) else { return false };
     let plugin = (verb == "buildx" || verb == "compose").then(|| &args[global.end + 1..]);
-    let local = LOCAL.iter().any(|local| verb == local)
+    let local = LOCAL.iter().chain(&COMPLETIONS).any(|local| verb == local)
         || plugin.is_some_and(|rest| {
             rest.is_empty() || rest.iter().any(|word| LOCAL_OF_PLUGINS.iter().any(|local| word == local))
         });
@@ -304,6 +322,19 @@ mod tests {
         assert_eq!(plan_of("compose up -d"), (Program::Compose, "compose up -d".into(), None));
         assert_eq!(plan_of("-H compose ps"), (Program::Docker, "-H compose ps".into(), None));
         assert_eq!(plan_of("run compose"), (Program::Docker, "run compose".into(), None));
+    }
+
+    #[test]
+    fn plugins_complete_their_own_words() {
+        for (words, program) in [
+            ("__complete compose up --no", Program::Compose),
+            ("__completeNoDesc -c two buildx ", Program::Buildx),
+            ("__complete compose", Program::Docker),
+            ("__complete run compose ", Program::Docker),
+            ("__complete", Program::Docker),
+        ] {
+            assert_eq!(plan_of(words), (program, words.to_owned(), None), "{words}");
+        }
     }
 
     #[test]

@@ -9,10 +9,12 @@ mod asker;
 pub mod bodies;
 mod endpoint;
 mod exchange;
+mod filters;
 mod gather;
 mod http2;
 mod json;
 mod opening;
+mod queue;
 mod reveal;
 mod room;
 mod sources;
@@ -89,6 +91,7 @@ async fn serve_in<A: Asker>(room: Room, listener: UnixListener, upstream: Upstre
 }
 
 async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Arc<A>, place: Place) {
+    queue::deepen(&client);
     let Ok(watched) = again(&client) else { return };
     let Ok((opening, client)) = opening::read(client).await else { return };
     if opening != Opening::Requests

@@ -18,9 +18,12 @@ pub(super) enum Body {
 
 /// An endpoint, as far as paths are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(super) struct Endpoint {
     /// Paths in the request.
     pub asks: Option<Body>,
+    /// Whether the query may have paths in its filters.
+    pub filters: bool,
     /// Whether the answer shows paths.
     pub shows: bool,
     /// Whether containers' sources are opened.
@@ -55,7 +58,8 @@ impl Endpoint {
         };
         let hijacks = post && matches!(segments, [b"containers", .., b"attach"] | [b"exec", .., b"start"]);
         let starts = post && matches!(segments, [b"containers", .., b"start" | b"restart"]);
-        Self { asks, shows, starts, hijacks }
+        let filters = method == Method::GET && matches!(segments, [b"containers", b"json"]);
+        Self { asks, filters, shows, starts, hijacks }
     }
 }
 
@@ -103,7 +107,8 @@ pub(super) fn percent_encoded(name: &[u8]) -> String {
     })
 }
 
-fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
+/// A part of a path as it is meant. Escapes that are none are kept.
+pub(super) fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
     if !path.contains('%') {
         return Cow::Borrowed(path.as_bytes());
     }
@@ -205,6 +210,15 @@ mod tests {
         for path in ["/containers/x/stop", "/exec/x/start", "/containers/start/json"] {
             assert!(!post(path).starts, "{path}");
         }
+    }
+
+    #[test]
+    fn lists_that_can_be_filtered_by_paths() {
+        assert!(get("/v1.45/containers/json").filters);
+        for path in ["/containers/x/json", "/volumes", "/images/json"] {
+            assert!(!get(path).filters, "{path}");
+        }
+        assert!(!post("/containers/json").filters);
     }
 
     #[test]

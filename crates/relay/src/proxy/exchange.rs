@@ -19,7 +19,7 @@ use super::endpoint::{self, Endpoint};
 use super::gather::{Gather, Pieces};
 use super::room::{Memory, Place};
 use super::upstream::Upstream;
-use super::{again, reveal, sources};
+use super::{again, filters, reveal, sources};
 use crate::pump;
 
 /// The longest request that is read to look for paths, in bytes.
@@ -70,6 +70,11 @@ impl<A: Asker> Exchanges<A> {
         let client = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
         if endpoint.starts {
             self.look_again(&endpoint::inspection(request.uri().path())).await?;
+        }
+        if endpoint.filters
+            && let Some(uri) = filters::translate(request.uri(), &*self.asker).await
+        {
+            *request.uri_mut() = uri;
         }
         let mut memory = self.place.memory();
         let request = match endpoint.asks {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
+use super::queue;
+
 /// Between two tries to reach the engine.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 const LAST_RETRY: Duration = Duration::from_millis(100);
@@ -39,6 +41,7 @@ impl Upstream {
         loop {
             // Any failure may pass: no socket yet, nobody listening yet, a full queue, no file descriptor left.
             if let Ok(engine) = UnixStream::connect(&self.socket).await {
+                queue::deepen(&engine);
                 return Some(engine);
             }
             if Instant::now() + pause > deadline {

@@ -42,5 +42,7 @@ fn without_a_c_library() {
         }
     }
     docker(&["completion", "bash"]).expect(0).says("__start_docker");
+    docker(&["__complete", "compose", "up", "--no-st"]).expect(0).says("--no-start");
+    docker(&["__complete", "buildx", "cre"]).expect(0).says("create");
     assert_eq!(docker(&["run", "--rm", "no.such.image/at:all"]).code(), Some(125), "docker's own exit code");
 }

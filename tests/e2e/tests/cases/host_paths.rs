@@ -95,6 +95,14 @@ fn sources() {
         assert!(said.contains(path(&folder)) && !said.contains("/views"), "{what}: {said}");
     }
 
+    // And what is shown can be asked for.
+    let by_folder = |folder: &Path| {
+        instance.docker(&["ps", "-q", "--no-trunc", "--filter", &format!("volume={}", path(folder))]).ok()
+    };
+    assert_eq!(by_folder(&folder.join("project")).trim(), id);
+    assert_eq!(by_folder(Path::new("/m")).trim(), id, "a place in the container");
+    assert_eq!(by_folder(&folder.join("other")), "");
+
     // A source that is missing: `-v` makes it, on the host; `--mount` says so.
     let missing = folder.join("made/by docker");
     run(&instance, &["-v", &format!("{}:/p", path(&missing))], "echo x > /p/y");
