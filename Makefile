@@ -10,7 +10,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 bin := dist/bin
-programs := sampan sampand sampan-guest sampan-docker sampan-hello
+programs := sampan sampand sampan-guest sampan-docker sampan-docker-proxy sampan-hello
 # Evaluated by the shell of a recipe: `make start` may install Rust first.
 release = $(or $(CARGO_TARGET_DIR),target)/$$(rustc -vV | sed -n 's/^host: //p')/release
 

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use sampan_relay::proxy::{self, Upstream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{engine, verb};
+use crate::{descriptors, engine};
 
 /// A client that comes while the engine starts is served when it is up; one that starts takes less than this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn run(_args: &[String]) -> anyhow::Result<()> {
     // First of all, while nothing else has opened descriptors.
     let listener = engine::inherited_listener("SAMPAN_FD_DOCKER")?;
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -44,15 +43,6 @@ pub(crate) fn run(_args: &[String]) -> anyhow::Result<()> {
             }
             Ok(())
         })
-}
-
-/// Every connection takes two descriptors; the usual limit of 1024 is soft, and there for programs that use select(2).
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        verb::log(&format!("cannot raise the limit of open files: {error}"));
-    }
 }
 
 fn engine_state() -> String {

@@ -71,12 +71,21 @@ pub(crate) fn make_folder(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a file that nobody reads yet, readable by everybody.
+pub(crate) fn write_fresh(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_new(path, text.as_bytes(), 0o644)
+}
+
+/// As [`write_fresh`], for a program.
+pub(crate) fn write_program(path: &Path, program: &[u8]) -> anyhow::Result<()> {
+    write_new(path, program, 0o755)
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "files on a fresh tmpfs, or made once when missing: no reader yet"
 )]
-pub(crate) fn write_fresh(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+fn write_new(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .with_context(|| format!("cannot set the mode of {}", path.display()))
 }

@@ -30,6 +30,8 @@ pub(crate) struct InitSpec {
     /// Where to write `ok` when ready, or a message.
     pub(crate) ready_fd: i32,
     pub(crate) sockets: Vec<Inherited>,
+    /// What else services may name: files of the host's.
+    pub(crate) files: Vec<Inherited>,
     pub(crate) services: Vec<ServiceSpec>,
     /// Whether the cgroup view is the unified hierarchy alone.
     pub(crate) unified: bool,
@@ -39,7 +41,7 @@ impl InitSpec {
     pub(crate) const VARIABLE: &str = "SAMPAN_INIT";
 }
 
-/// A listening socket that comes from the launcher.
+/// A descriptor that comes from the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Inherited {
     pub(crate) name: String,
@@ -93,6 +95,9 @@ impl Init {
                 sampan_sys::socket::listen(&socket, 4096)?;
                 sockets.push((inherited.name, socket));
             }
+        }
+        for inherited in spec.files {
+            sockets.push((inherited.name, inherited_fd(inherited.fd)?));
         }
         let control = control.context("the launcher gave no control socket")?;
         Ok(Self {

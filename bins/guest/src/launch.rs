@@ -10,17 +10,19 @@ mod root;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags};
 use sampan_model::guest::{Answer, DistroRecord, LaunchSpec};
+use sampan_model::ports;
 use sampan_sys::device::Node;
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 use sampan_sys::socket::{SocketKind, bind_unix_listener};
 
 use crate::cgroup::Joining;
-use crate::filesystems::{host_devices, host_folder};
+use crate::filesystems::{host_devices, host_folder, write_program};
 use crate::init::{Inherited, InitSpec};
 use crate::verb;
 
@@ -74,8 +76,10 @@ struct Outside {
     devices: Vec<Node<'static>>,
     cgroups: Joining,
     sockets: Vec<(String, OwnedFd)>,
+    files: Vec<(String, OwnedFd)>,
     log: File,
     program: OwnedFd,
+    docker_proxy: Vec<u8>,
 }
 
 impl Outside {
@@ -93,11 +97,20 @@ impl Outside {
             let listener = bind_unix_listener(&socket.path, kind, socket.mode, socket.gid)?;
             sockets.push((socket.name.clone(), listener));
         }
+        let mut files = Vec::new();
+        for (name, path) in [("hostnet", "/proc/self/ns/net"), ("hostproc", "/proc")] {
+            let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+            files.push((name.to_owned(), file.into()));
+        }
+        let docker_proxy = std::fs::read(&spec.docker_proxy).with_context(|| {
+            format!("cannot read {}, which belongs beside sampan-guest", spec.docker_proxy.display())
+        })?;
         let log = verb::open_log(&spec.log)?;
         let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .context("cannot open this program")?;
         let cgroups = Joining::open(cgroup::folders(&spec.cgroup))?;
-        Ok(Self { hub, folders, devices: host_devices(root::HOST_DEVICES), cgroups, sockets, log, program })
+        let devices = host_devices(root::HOST_DEVICES);
+        Ok(Self { hub, folders, devices, cgroups, sockets, files, log, program, docker_proxy })
     }
 }
 
@@ -119,23 +132,23 @@ fn become_init(
     namespace::enter(&outside.hub, Namespaces::MOUNT)?;
     namespace::unshare(Namespaces::MOUNT)?;
     root::build(spec, &outside.folders, &outside.devices)?;
+    write_program(Path::new(ports::PROXY), &outside.docker_proxy)?;
     drop(outside.hub);
 
-    let inherited: Vec<Inherited> = outside
-        .sockets
-        .iter()
-        .map(|(name, socket)| Inherited { name: name.clone(), fd: socket.as_raw_fd() })
-        .collect();
+    let inherited = |given: &[(String, OwnedFd)]| {
+        given.iter().map(|(name, fd)| Inherited { name: name.clone(), fd: fd.as_raw_fd() }).collect()
+    };
     let init = InitSpec {
         name: spec.name.clone(),
         guid: spec.guid,
         ready_fd: tell.as_raw_fd(),
-        sockets: inherited,
+        sockets: inherited(&outside.sockets),
+        files: inherited(&outside.files),
         services: spec.services.clone(),
         unified: matches!(spec.cgroup, sampan_model::guest::CgroupView::V2 { .. }),
     };
-    for (_, socket) in &outside.sockets {
-        process::clear_cloexec(socket)?;
+    for (_, given) in outside.sockets.iter().chain(&outside.files) {
+        process::clear_cloexec(given)?;
     }
     process::clear_cloexec(tell)?;
     process::drop_stdio_to_null()?;

@@ -2,7 +2,7 @@
 //!
 //! Verbs that touch namespaces (`hub`, `attach`, `detach`, `mount-disk`, `show-disk`, `hide-disk`,
 //! `disk-nodes`, `launch`, `boot`, `confine`, `copy-out`, `integrate`, `tether`, `init`, `server`) are
-//! single-threaded from start to end; `engine` and `api` are what init keeps running and start a runtime. Under the name of
+//! single-threaded from start to end; `engine`, `api` and `ports` are what init keeps running and start a runtime. Under the name of
 //! one of the tools that users have inside, it is that tool.
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod child;
 mod confine;
 mod control;
 mod copy_out;
+mod descriptors;
 mod disk;
 mod engine;
 mod filesystems;
@@ -24,6 +25,7 @@ mod integrate;
 mod integration;
 mod launch;
 mod pid1;
+mod ports;
 mod server;
 mod session;
 mod share;
@@ -36,7 +38,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub attach detach mount-disk show-disk hide-disk \
-                     disk-nodes launch boot init server engine api confine copy-out integrate tether";
+                     disk-nodes launch boot init server engine api ports confine copy-out integrate tether";
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         "server" => verb::status(server::run()),
         "engine" => verb::status(engine::run(rest).map(|()| 0)),
         "api" => verb::status(api::run(rest).map(|()| 0)),
+        "ports" => verb::status(ports::run(rest).map(|()| 0)),
         _ => verb::status(Err(anyhow::anyhow!(USAGE))),
     }
 }

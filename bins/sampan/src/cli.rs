@@ -93,6 +93,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         action: DistroAction,
     },
+    /// List the ports that containers publish
+    Ports,
     /// Say in which distributions docker works
     Integration {
         /// What to do
@@ -162,7 +164,7 @@ pub(crate) struct Logs {
 
     /// Only these units or distributions
     ///
-    /// Units: sampand, hub, docker-desktop, engine, containerd, dockerd, api. Any other name is that of one of your
+    /// Units: sampand, hub, docker-desktop, engine, containerd, dockerd, api, ports. Any other name is that of one of your
     /// distributions.
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,

@@ -7,6 +7,7 @@ pub(crate) mod docker;
 pub(crate) mod integration;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod ports;
 pub(crate) mod reset;
 pub(crate) mod restart;
 pub(crate) mod start;

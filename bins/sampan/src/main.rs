@@ -57,6 +57,7 @@ fn run(cli: Cli, began_us: u64) -> Result<ExitCode, Problem> {
         Verb::Context { action } => commands::context::run(&session, action),
         Verb::Docker { args } => commands::docker::run(&session, args),
         Verb::Distro { action } => commands::distro::run(&session, action),
+        Verb::Ports => commands::ports::run(&session),
         Verb::Integration { action } => commands::integration::run(&session, action),
         Verb::Wsl { args } => Ok(commands::wsl::main(Some(session.instance.name()), &args)),
         Verb::Man => commands::man::run(),

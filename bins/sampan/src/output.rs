@@ -53,6 +53,19 @@ pub(crate) fn table<N: AsRef<str>, V: AsRef<str>>(rows: &[(N, V)]) -> String {
     table
 }
 
+/// Lines of cells, which stand in columns.
+pub(crate) fn columns<const N: usize>(lines: &[[String; N]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0) + 4;
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<String>().trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 fn sentence(problem: &Problem) -> String {
     let mut lines = format!("sampan: {}", problem.message);
     if let Some(hint) = &problem.hint {

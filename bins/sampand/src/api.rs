@@ -18,6 +18,8 @@ use sampan_model::api::{
     Status, StopRequest, Version,
 };
 use sampan_model::engine::EngineState;
+use sampan_model::ports::Ports;
+use sampan_relay::docker::ContainerPort;
 
 use self::failure::Failure;
 use crate::service::Service;
@@ -48,6 +50,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/version", get(version))
         .route("/v1/distributions", get(distributions))
+        .route("/v1/ports", get(ports))
         .route("/v1/start", post(start))
         .route("/v1/stop", post(stop))
         .route("/v1/restart", post(restart))
@@ -92,6 +95,23 @@ async fn version(State(service): Shared) -> Result<Json<Version>, Failure> {
 async fn distributions(State(service): Shared) -> Result<Json<Distributions>, Failure> {
     let distributions = service.ask(|engine| engine.platform().distributions()).await?;
     Ok(Json(Distributions { distributions }))
+}
+
+async fn ports(State(service): Shared) -> Result<Json<Ports>, Failure> {
+    let mut ports = service.ask(Engine::ports).await?;
+    let socket = service.engine().instance().docker_socket();
+    // Without their names they are all there just the same.
+    if !ports.ports.is_empty()
+        && let Ok(named) = sampan_relay::docker::ports(&socket, INFO_LIMIT).await
+    {
+        for port in &mut ports.ports {
+            let is_it = |other: &&ContainerPort| {
+                other.host == port.binding.host && other.protocol == port.binding.protocol.to_string()
+            };
+            port.name = named.iter().find(is_it).map(|other| other.name.clone());
+        }
+    }
+    Ok(Json(ports))
 }
 
 async fn start(State(service): Shared, body: failure::Body<StartRequest>) -> Result<Response, Failure> {

@@ -1,5 +1,6 @@
 //! The engine's life cycle: from nothing to a Docker API that answers, and back.
 
+mod ports;
 mod start;
 mod stop;
 

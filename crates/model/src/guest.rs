@@ -312,8 +312,11 @@ pub struct LaunchSpec {
     pub resolv_conf: String,
     /// Listening sockets that programs inside serve.
     pub sockets: Vec<SocketSpec>,
-    /// Programs that init keeps running.
+    /// Programs that init keeps running. Besides those sockets they may name `hostnet`, the host's network namespace, and
+    /// `hostproc`, the host's `/proc`.
     pub services: Vec<ServiceSpec>,
+    /// The program that becomes [`crate::ports::PROXY`].
+    pub docker_proxy: PathBuf,
     /// Log file of init, on the host.
     pub log: PathBuf,
 }

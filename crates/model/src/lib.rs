@@ -14,6 +14,7 @@ pub mod guest;
 pub mod instance;
 pub mod integration;
 pub mod network;
+pub mod ports;
 pub mod registry;
 pub mod session;
 pub mod settings;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
 use crate::network::Subnet;
+use crate::ports::PortBinding;
 
 /// What `settings.json` holds. A missing key has its default; an unknown one is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct Settings {
     /// The network between host and distributions, e.g. `192.168.65.0/24`; without it the first free one is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpnkit_cidr: Option<Subnet>,
+    /// Where ports are listened for that containers publish without a host address.
+    pub port_binding_behavior: PortBinding,
     /// Folders of the host that distributions see. One that is not there is left out.
     pub filesharing_directories: Vec<PathBuf>,
     /// Whether `docker` works in the default distribution, whichever that is.
@@ -41,6 +44,7 @@ impl Default for Settings {
             lifecycle_timeout_seconds: 600,
             disk_size_mib: 1024 * 1024,
             vpnkit_cidr: None,
+            port_binding_behavior: PortBinding::default(),
             filesharing_directories: vec![PathBuf::from("/home"), PathBuf::from("/tmp")],
             enable_integration_with_default_wsl_distro: true,
             integrated_wsl_distros: Vec::new(),

@@ -35,6 +35,9 @@ use crate::store::Store;
 use crate::tools::guest::Guest;
 use crate::{cgroup, check, disk, group, image, process, resolver};
 
+/// The program that dockerd runs for each published port, where Sampan is installed: beside `sampan-guest`.
+const DOCKER_PROXY: &str = "sampan-docker-proxy";
+
 /// Linux runs the distributions of one instance.
 #[derive(Debug)]
 pub struct Native {
@@ -318,6 +321,7 @@ impl Platform for Native {
             resolv_conf: resolver::resolv_conf(),
             sockets,
             services: boot.services.clone(),
+            docker_proxy: self.guest.beside(DOCKER_PROXY),
             log: self.instance.log(boot.name),
         };
         Running::start(&self.guest, &spec)?;

@@ -1,5 +1,6 @@
 //! What is asked of dockerd, and the JSON it answers.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +56,31 @@ pub async fn info(socket: &Path, deadline: Duration) -> Result<EngineInfo, Docke
     })
 }
 
+/// A port that a container publishes, as dockerd tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerPort {
+    /// Name of the container.
+    pub name: String,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// Where it is published.
+    pub host: SocketAddr,
+}
+
+/// The ports that running containers publish.
+pub async fn ports(socket: &Path, deadline: Duration) -> Result<Vec<ContainerPort>, DockerError> {
+    let containers: Vec<Container> = ask_json(socket, "/containers/json", deadline).await?;
+    let ports = |container: Container| {
+        let name = container.names.first().map(|name| name.trim_start_matches('/').to_owned());
+        let published = |port: Port| {
+            let host = SocketAddr::new(port.ip?.parse().ok()?, port.number?);
+            Some(ContainerPort { name: name.clone()?, protocol: port.kind, host })
+        };
+        container.ports.into_iter().filter_map(published).collect::<Vec<_>>()
+    };
+    Ok(containers.into_iter().flat_map(ports).collect())
+}
+
 /// The same for callers that have no runtime. Not to be called from within one.
 pub mod blocking {
     use super::{DockerError, Duration, EngineInfo, Path};
@@ -95,6 +121,27 @@ struct Info {
     images: u64,
 }
 
+/// Part of an item of `GET /containers/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    ports: Vec<Port>,
+}
+
+/// One of its ports; without address and number it is not published.
+#[derive(Deserialize)]
+struct Port {
+    #[serde(rename = "IP")]
+    ip: Option<String>,
+    #[serde(rename = "PublicPort")]
+    number: Option<u16>,
+    #[serde(rename = "Type")]
+    kind: String,
+}
+
 async fn ask_json<T: DeserializeOwned>(
     socket: &Path,
     path: &'static str,
@@ -129,6 +176,15 @@ mod tests {
         let info = r#"{"ID":"x","Containers":3,"ContainersRunning":1,"ContainersPaused":0,"Images":7}"#;
         let info: Info = serde_json::from_str(info).unwrap();
         assert_eq!((info.containers, info.containers_running, info.images), (3, 1, 7));
+    }
+
+    #[test]
+    fn ports_of_a_container_are_told_by_docker_26() {
+        let container = r#"{"Names":["/web"],"Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"},
+            {"PrivatePort":443,"Type":"tcp"}],"Image":"x"}"#;
+        let container: Container = serde_json::from_str(container).unwrap();
+        let numbers: Vec<_> = container.ports.iter().map(|port| port.number).collect();
+        assert_eq!((&container.names[..], numbers), (&["/web".to_owned()][..], vec![Some(8080), None]));
     }
 
     #[test]

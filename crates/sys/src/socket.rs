@@ -1,5 +1,7 @@
-//! Unix sockets: listeners at a path, passing of descriptors, the identity of the other side.
+//! Unix sockets: listeners at a path, passing of descriptors, the identity of the other side. And datagrams that say where
+//! they arrived.
 
+mod datagram;
 mod listener;
 mod message;
 mod queue;
@@ -9,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+pub use datagram::{Arrival, receive_datagram, send_datagram, tell_destinations};
 pub use listener::{SocketKind, bind_unix_listener};
 pub use message::{MAX_MESSAGE, Message, recv_message, recv_message_within, send_message};
 pub use queue::is_read;

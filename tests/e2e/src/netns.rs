@@ -3,18 +3,22 @@
 //! Each is held by a process of its own and has no name, so that it goes when the test goes.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::tools::{Job, Output, Tool};
 use crate::waiting;
+
+/// How long a connection and what comes over it may take.
+const WAIT: Duration = Duration::from_secs(20);
 
 /// A network namespace of our own.
 #[derive(Debug)]
@@ -77,13 +81,42 @@ impl Netns {
     /// # Panics
     /// When the port is taken.
     pub fn listen(&self, address: SocketAddr) -> TcpListener {
+        self.within(move || {
+            TcpListener::bind(address).expect("the address belongs to the namespace and the port is free")
+        })
+    }
+
+    /// A connection from inside.
+    pub fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        self.within(move || {
+            let stream = TcpStream::connect(address)?;
+            stream.set_read_timeout(Some(WAIT))?;
+            Ok(stream)
+        })
+    }
+
+    /// A socket inside that talks to `address` alone.
+    pub fn datagrams(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        self.within(move || {
+            let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let socket = UdpSocket::bind(any)?;
+            socket.connect(address)?;
+            Ok(socket)
+        })
+    }
+
+    /// What `make` makes in here; a socket keeps the namespace it was made in.
+    ///
+    /// # Panics
+    /// When `make` does.
+    pub fn within<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
         let path = self.path();
-        // Only this thread changes its namespace, and it ends here; the socket keeps the namespace it was made in.
+        // Only this thread changes its namespace, and it ends here.
         thread::spawn(move || {
             let namespace = File::open(&path).expect("the holder lives as long as the namespace is used");
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("root may enter a network namespace");
-            TcpListener::bind(address).expect("the address belongs to the namespace and the port is free")
+            make()
         })
         .join()
         .expect("the thread says why it fails")

@@ -34,6 +34,7 @@ mod mount_places;
 mod mounting;
 mod network;
 mod not_root;
+mod ports;
 mod prerequisites;
 mod private_network;
 mod repair;
@@ -64,6 +65,7 @@ pub(crate) fn all() -> Vec<Case> {
         socket::cases(),
         streams::cases(),
         network::cases(),
+        ports::cases(),
         machines::cases(),
         lifecycle::cases(),
         bad_images::cases(),

@@ -100,6 +100,7 @@ impl Part {
                 "--exec-root=/run/docker",
                 "--pidfile=/run/docker.pid",
                 "--group=root",
+                "--userland-proxy-path=/run/sampan/docker-proxy",
             ],
         }
     }

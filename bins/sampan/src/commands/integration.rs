@@ -101,13 +101,10 @@ fn row(wsl: &mut Wsl<'_>, name: &str) -> Result<Option<Row>, Problem> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let heads = ["NAME".to_owned(), "STATE".to_owned(), "DETAIL".to_owned()];
+    let heads = ["NAME", "STATE", "DETAIL"].map(str::to_owned);
     let cells = rows.iter().map(|row| [row.name.clone(), row.state.word().to_owned(), detail(row)]);
     let lines: Vec<[String; 3]> = std::iter::once(heads).chain(cells).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0) + 4;
-    let (name, state) = (width(0), width(1));
-    let line = |[a, b, c]: &[String; 3]| format!("{a:<name$}{b:<state$}{c}").trim_end().to_owned() + "\n";
-    lines.iter().map(line).collect()
+    output::columns(&lines)
 }
 
 fn detail(row: &Row) -> String {

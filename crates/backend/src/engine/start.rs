@@ -31,14 +31,12 @@ impl Engine {
     pub fn start(&self, request: &StartRequest, sink: Sink<'_>) -> Result<Started, Error> {
         // What is untold now is told, or told of, below.
         let _ = self.platform.announce(true);
-        if let Some(tree) = &request.working_tree
-            && let Err(error) = self.platform.share(tree, sink)
-        {
-            let message = format!("{} is not shared with containers: {error}", tree.display());
-            sink(Event::Warning { message });
-        }
+        let unshared = request.working_tree.as_ref().and_then(|tree| {
+            let error = self.platform.share(tree, sink).err()?;
+            Some(format!("{} is not shared with containers: {error}", tree.display()))
+        });
         let started = self.bring_up(request, sink);
-        let untold = self.platform.announce(false);
+        let untold = unshared.into_iter().chain(self.platform.announce(false));
         if started.is_ok() {
             for message in untold {
                 sink(Event::Warning { message });
@@ -171,12 +169,22 @@ impl Engine {
             args: vec![name.to_owned()],
             sockets: vec![socket.to_owned()],
         };
+        let policy = settings.port_binding_behavior.word();
+        let ports = ServiceSpec {
+            name: "ports".to_owned(),
+            args: vec!["ports".to_owned(), policy.to_owned()],
+            sockets: ["ports", "hostnet", "hostproc"].map(str::to_owned).to_vec(),
+        };
         let boot = Boot {
             name: ENGINE,
             disks: &[(DATA, "/var/lib/docker")],
             logs: "/var/log/sampan",
-            sockets: vec![socket("engine", None), socket("docker", Some(self.instance.docker_socket()))],
-            services: vec![service("engine", "engine"), service("api", "docker")],
+            sockets: vec![
+                socket("engine", None),
+                socket("ports", None),
+                socket("docker", Some(self.instance.docker_socket())),
+            ],
+            services: vec![service("engine", "engine"), service("api", "docker"), ports],
         };
         // Side by side: the daemons load their programs from the disk meanwhile, and need no network for that.
         std::thread::scope(|scope| {

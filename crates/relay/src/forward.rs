@@ -1,0 +1,154 @@
+//! Forwarders of published ports: from a listening socket to a container.
+//!
+//! The runtime's threads are in the network of the containers, so that what they connect from is there; the sockets that
+//! clients come to may be from another one. A socket keeps the network in which it was made.
+
+mod datagrams;
+mod splice;
+
+pub use self::datagrams::serve_datagrams;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// After a connection could not be taken.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Forwards connections to `container` until the future is dropped; those that are open then end with it.
+pub async fn serve_connections(listener: TcpListener, container: SocketAddr) {
+    let mut open = tokio::task::JoinSet::new();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::select! {
+            Some(_) = open.join_next() => {}
+            accepted = listener.accept() => if let Ok((client, _)) = accepted {
+                pause = FIRST_PAUSE;
+                open.spawn(forward(client, container));
+            } else {
+                // Out of descriptors or memory: who waits in the queue is served when a connection has ended.
+                sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn forward(client: TcpStream, container: SocketAddr) {
+    let Ok(server) = TcpStream::connect(container).await else {
+        // As a port looks at which nobody listens.
+        return reset(&client);
+    };
+    let ready = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
+    if ready.is_err() {
+        return;
+    }
+    let both =
+        async { tokio::try_join!(splice::one_way(&client, &server), splice::one_way(&server, &client)) };
+    if both.await.is_err() {
+        // One side broke off: so does the other, and no end of data is feigned.
+        reset(&client);
+        reset(&server);
+    }
+}
+
+/// The peer sees the connection broken off when it is closed.
+fn reset(stream: &TcpStream) {
+    let _: Result<(), io::Error> = set_socket_linger(stream, Some(Duration::ZERO)).map_err(Into::into);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A forwarder to a listener of the test's.
+    async fn forwarder() -> (TcpListener, SocketAddr, tokio::task::JoinHandle<()>) {
+        let container = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (to, at) = (container.local_addr().unwrap(), front.local_addr().unwrap());
+        (container, at, tokio::spawn(serve_connections(front, to)))
+    }
+
+    #[tokio::test]
+    async fn each_direction_ends_alone() {
+        let (container, at, _forwarder) = forwarder().await;
+        let mut client = TcpStream::connect(at).await.unwrap();
+        let (mut server, _) = container.accept().await.unwrap();
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut said = String::new();
+        server.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, "question");
+        server.write_all(b"the answer").await.unwrap();
+        drop(server);
+        said.clear();
+        client.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, "the answer");
+    }
+
+    #[tokio::test]
+    async fn much_arrives_whole_in_both_directions_at_once() {
+        const LENGTH: u32 = 8 << 20;
+        let (container, at, _forwarder) = forwarder().await;
+        let client = TcpStream::connect(at).await.unwrap();
+        let (server, _) = container.accept().await.unwrap();
+        let pattern = |seed: u32| (0..LENGTH).map(|at| (at / 7 + seed).to_le_bytes()[0]).collect::<Vec<u8>>();
+        let talk = |stream: TcpStream, seed: u32| async move {
+            let (mut reader, mut writer) = stream.into_split();
+            let send = async {
+                writer.write_all(&pattern(seed)).await.unwrap();
+                writer.shutdown().await.unwrap();
+            };
+            let mut received = Vec::new();
+            let receive = reader.read_to_end(&mut received);
+            let ((), read) = tokio::join!(send, receive);
+            read.unwrap();
+            received
+        };
+        let (at_client, at_server) = tokio::join!(talk(client, 1), talk(server, 2));
+        assert!(at_client == pattern(2) && at_server == pattern(1));
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_breaks_off_on_the_other_side() {
+        let (container, at, _forwarder) = forwarder().await;
+        for server_breaks in [true, false] {
+            let mut client = TcpStream::connect(at).await.unwrap();
+            let (mut server, _) = container.accept().await.unwrap();
+            client.write_all(b"x").await.unwrap();
+            server.write_all(b"x").await.unwrap();
+            client.read_exact(&mut [0]).await.unwrap();
+            server.read_exact(&mut [0]).await.unwrap();
+            let (broken, mut left) = if server_breaks { (server, client) } else { (client, server) };
+            reset(&broken);
+            drop(broken);
+            let error = left.read(&mut [0]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_container_that_does_not_listen_refuses() {
+        let (container, at, _forwarder) = forwarder().await;
+        drop(container);
+        let mut client = TcpStream::connect(at).await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn what_is_open_ends_with_the_port() {
+        let (container, at, forwarder) = forwarder().await;
+        let mut client = TcpStream::connect(at).await.unwrap();
+        let (_server, _) = container.accept().await.unwrap();
+        forwarder.abort();
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+        assert!(TcpStream::connect(at).await.is_err());
+    }
+}

@@ -1,0 +1,254 @@
+//! Published ports.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use sampan_e2e::case::Case;
+use sampan_e2e::instance::Instance;
+use sampan_e2e::netns::{HOST, Netns, Wan};
+use sampan_e2e::random::Sequence;
+use sampan_e2e::tools::Tool;
+use sampan_e2e::{files, roots, waiting};
+use serde_json::json;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("ports::they_are_there_when_docker_run_returns", there),
+        Case::new("ports::one_that_is_taken_says_by_whom", taken),
+        Case::new("ports::the_setting_says_where_they_are_listened_for", policy),
+        Case::new("ports::they_outlive_the_service_and_the_forwarder", outlive),
+        Case::new("ports::none_is_left_over_and_none_is_missing", rounds),
+    ]
+}
+
+/// What a web server in a container runs, which says `content`.
+fn httpd(content: &str) -> String {
+    format!("mkdir /www; echo {content} > /www/index.html; exec httpd -f -p 80 -h /www")
+}
+
+/// What is answered at an address of a machine; the kind of the error if nothing is.
+fn ask(machine: &Netns, address: &str) -> Result<String, ErrorKind> {
+    let address: SocketAddr = address.parse().expect("an address");
+    let mut stream = machine.connect(address).map_err(|error| error.kind())?;
+    let mut said = String::new();
+    stream
+        .write_all(b"GET /index.html HTTP/1.0\r\n\r\n")
+        .and_then(|()| stream.read_to_string(&mut said))
+        .map_err(|error| error.kind())?;
+    Ok(said.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Waits until the server in the container listens: the port does before.
+#[track_caller]
+fn serves(machine: &Netns, address: &str, content: &str) {
+    waiting::until(&format!("{content} is served at {address}"), || {
+        ask(machine, address).as_deref() == Ok(content)
+    });
+}
+
+fn refuses(machine: &Netns, address: &str) -> bool {
+    ask(machine, address) == Err(ErrorKind::ConnectionRefused)
+}
+
+fn there() {
+    let wan = Wan::new();
+    let instance = Instance::started_on(&wan.host);
+    let outside = format!("{HOST}:8080");
+    let web =
+        instance.container(&["--name", "web", "-p", "8080:80", "-p", "127.0.0.1:8081:80"], &httpd("web"));
+    // At once: no waiting for the port, only for the server behind it.
+    assert!(wan.host.connect("127.0.0.1:8080".parse().expect("an address")).is_ok());
+    for (machine, address) in [
+        (&*wan.host, "127.0.0.1:8080"),
+        (&wan.host, "127.0.0.9:8080"),
+        (&wan.host, "[::1]:8080"),
+        (&wan.host, &outside),
+        (&wan.host, "127.0.0.1:8081"),
+        (&wan.world, &outside),
+    ] {
+        serves(machine, address, "web");
+    }
+    assert!(refuses(&wan.world, &format!("{HOST}:8081")), "published at the loopback alone");
+    let told = instance.docker(&["port", "web", "80"]).ok();
+    let mut told: Vec<&str> = told.lines().collect();
+    told.sort_unstable();
+    assert_eq!(told, ["0.0.0.0:8080", "127.0.0.1:8081", "[::]:8080"]);
+
+    // Distributions find them at their own loopback.
+    instance.import("small", &roots::small(), 2);
+    for address in ["127.0.0.1:8080", "127.0.0.1:8081"] {
+        let inside = instance.inside("small", &format!("wget -qO- http://{address}/index.html"));
+        assert_eq!(inside.text(), "web\n", "{address}: {inside}");
+    }
+
+    // On a network of the user's, chosen by docker, by udp.
+    instance.docker(&["network", "create", "apart"]).ok();
+    let other = instance.container(&["--network", "apart", "-p", "127.0.0.1::80"], &httpd("other"));
+    let chosen = instance.docker(&["port", &other, "80"]).ok();
+    serves(&wan.host, chosen.trim(), "other");
+    instance.container(&["--name", "echo", "-p", "5353:53/udp"], "exec udpsvd 0 53 cat");
+    for address in ["127.0.0.1:5353", "127.0.0.7:5353", &format!("{HOST}:5353")] {
+        echoes(&wan.host, address);
+    }
+
+    let listed = instance.sampan(&["ports"]);
+    listed.expect(0).says("0.0.0.0:8080/tcp").says("web").says("0.0.0.0:5353/udp").says("echo");
+    let rows = instance.sampan(&["--format", "json", "ports"]).json();
+    let is_8081 = |row: &&serde_json::Value| row["host"] == "127.0.0.1:8081";
+    let row =
+        rows["ports"].as_array().expect("a list").iter().find(is_8081).expect("it is published").clone();
+    assert_eq!(
+        (&row["onHost"], &row["inside"], &row["name"]),
+        (&json!("127.0.0.1:8081"), &json!(true), &json!("web"))
+    );
+
+    // Gone when docker says so, on the host and inside.
+    instance.docker(&["rm", "-f", &web]).ok();
+    for address in ["127.0.0.1:8080", "[::1]:8080", "127.0.0.1:8081"] {
+        assert!(refuses(&wan.host, address), "{address}");
+    }
+    instance.docker(&["rm", "-f", &other, "echo"]).ok();
+    instance.sampan(&["ports"]).expect(0).says("No container publishes a port.");
+}
+
+/// Sends datagrams until the server there has started, and wants them back from where they were sent to.
+#[track_caller]
+fn echoes(machine: &Netns, address: &str) {
+    let socket: UdpSocket = machine.datagrams(address.parse().expect("an address")).expect("a socket");
+    socket.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a time");
+    waiting::until(&format!("{address} answers"), || {
+        let mut buffer = [0; 64];
+        socket.send(b"echo").is_ok()
+            && socket.recv(&mut buffer).is_ok_and(|length| &buffer[..length] == b"echo")
+    });
+}
+
+fn taken() {
+    let wan = Wan::new();
+    let instance = Instance::started_on(&wan.host);
+    instance.need_busybox();
+    let listener = wan.host.listen("127.0.0.1:9090".parse().expect("an address"));
+    let run = ["run", "-d", "--name", "late", "-p", "9090:80", "e2e/busybox", "sleep", "3600"];
+    let refused = instance.docker(&run);
+    refused.expect_failure();
+    let own = format!("(pid {}) on the host", std::process::id());
+    refused.says("listen tcp4 0.0.0.0:9090: bind: address already in use by").says(&own);
+    drop(listener);
+    instance.docker(&["start", "late"]).ok();
+    assert!(wan.host.connect("127.0.0.1:9090".parse().expect("an address")).is_ok());
+
+    // Taken where distributions are, and not on the host: nothing is kept there.
+    let inside = instance.container(&["--network", "host"], "exec httpd -f -p 127.0.0.1:9191 -h /");
+    waiting::until("it listens", || {
+        let refused = instance.docker(&["run", "--rm", "-p", "9191:80", "e2e/busybox", "true"]);
+        refused.all().contains("address already in use in the network of the distributions")
+    });
+    assert!(refuses(&wan.host, "127.0.0.1:9191"));
+    instance.docker(&["rm", "-f", &inside]).ok();
+
+    // An address that nobody here has, and one of the host's alone.
+    let nobody_s = instance.docker(&["run", "--rm", "-p", "192.0.2.7:80:80", "e2e/busybox", "true"]);
+    nobody_s.expect_failure();
+    nobody_s.says("listen tcp4 192.0.2.7:80: bind: cannot assign requested address");
+    instance.container(&["-p", &format!("{HOST}:8088:80")], &httpd("host"));
+    serves(&wan.world, &format!("{HOST}:8088"), "host");
+
+    let sctp = instance.docker(&["run", "--rm", "-p", "7000:7000/sctp", "e2e/busybox", "true"]);
+    sctp.expect_failure();
+    sctp.says("ports of sctp are not published by Sampan, only those of tcp and udp");
+}
+
+fn policy() {
+    let wan = Wan::new();
+    let instance = Instance::on(&wan.host);
+    let start = |policy: &str| {
+        let settings = json!({ "schemaVersion": 1, "portBindingBehavior": policy });
+        files::write(&instance.place().settings(), settings.to_string());
+        instance.sampan(&["stop"]).code();
+        instance.start().expect(0);
+        instance.need_busybox();
+    };
+    start("default-local");
+    instance.container(&["-p", "8080:80", "-p", &format!("{HOST}:8081:80")], &httpd("local"));
+    serves(&wan.host, "127.0.0.1:8080", "local");
+    serves(&wan.host, "[::1]:8080", "local");
+    serves(&wan.world, &format!("{HOST}:8081"), "local");
+    assert!(refuses(&wan.world, &format!("{HOST}:8080")));
+
+    start("local-only");
+    instance.container(&["-p", "8080:80"], &httpd("only"));
+    serves(&wan.host, "127.0.0.1:8080", "only");
+    assert!(refuses(&wan.world, &format!("{HOST}:8080")));
+    let refused = instance.docker(&["run", "--rm", "-p", &format!("{HOST}:8082:80"), "e2e/busybox", "true"]);
+    refused.expect_failure();
+    refused.says("portBindingBehavior of settings.json is local-only");
+
+    files::write(&instance.place().settings(), r#"{"schemaVersion":1,"portBindingBehavior":"world"}"#);
+    instance.sampan(&["restart"]).expect(7).says("portBindingBehavior").says("default-local");
+}
+
+fn outlive() {
+    let machine = Arc::new(Netns::new());
+    let instance = Instance::started_on(&machine);
+    let web = instance.container(&["-p", "8080:80"], &httpd("web"));
+    serves(&machine, "127.0.0.1:8080", "web");
+    instance.service().kill_and_wait();
+    assert_eq!(ask(&machine, "127.0.0.1:8080").as_deref(), Ok("web"), "without the service");
+    instance.sampan(&["start"]).expect(0);
+
+    let forwarder = instance.service_of_init("ports").expect("it runs");
+    forwarder.kill_and_wait();
+    serves(&machine, "127.0.0.1:8080", "web");
+    instance.sampan(&["ports"]).expect(0).says("0.0.0.0:8080/tcp");
+
+    // dockerd dies and brings back what is to be restarted; nobody is left with the port of before.
+    let again = instance.container(&["--restart=always", "-p", "8081:80"], &httpd("again"));
+    instance.part("dockerd").expect("it runs").kill_and_wait();
+    instance.wait_until_running();
+    serves(&machine, "127.0.0.1:8081", "again");
+    instance.docker(&["rm", "-f", &web, &again]).ok();
+    assert!(refuses(&machine, "127.0.0.1:8080") && refuses(&machine, "127.0.0.1:8081"));
+    instance.sampan(&["ports"]).expect(0).says("No container publishes a port.");
+}
+
+fn rounds() {
+    const CONTAINERS: usize = 4;
+    const ROUNDS: usize = 24;
+    let machine = Arc::new(Netns::new());
+    let instance = Instance::started_on(&machine);
+    instance.need_busybox();
+    let names: Vec<String> = (0..CONTAINERS).map(|number| format!("c{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let range = format!("{0}-{1}:80-81", 9000 + number * 2, 9001 + number * 2);
+        let create = ["create", "--name", name, "-p", &range, "e2e/busybox", "sleep", "3600"];
+        instance.docker(&create).ok();
+    }
+    let mut sequence = Sequence::announced("ports");
+    let mut runs = [false; CONTAINERS];
+    for round in 0..ROUNDS {
+        let number = usize::try_from(sequence.below(CONTAINERS as u64)).expect("a small number");
+        let verb = match (runs[number], sequence.below(3)) {
+            (false, _) => "start",
+            (true, 0) => "kill",
+            (true, 1) => "restart",
+            (true, _) => "stop",
+        };
+        let mut words = vec![verb];
+        words.extend(["-t", "0"].into_iter().filter(|_| matches!(verb, "restart" | "stop")));
+        words.push(&names[number]);
+        instance.docker(&words).ok();
+        runs[number] = matches!(verb, "start" | "restart");
+        for (number, runs) in runs.iter().enumerate() {
+            for port in [9000 + number * 2, 9001 + number * 2] {
+                let port = u16::try_from(port).expect("a port");
+                for ip in [IpAddr::from([127, 0, 0, 1]), "::1".parse().expect("an address")] {
+                    let listens = machine.connect(SocketAddr::new(ip, port)).is_ok();
+                    assert_eq!(listens, *runs, "round {round} ({verb}): {ip} {port}");
+                }
+            }
+        }
+    }
+    let listening = Tool::new("ss").args(["-Hltn"]).under(machine.wrapper()).run().ok();
+    assert_eq!(listening.lines().count(), runs.iter().filter(|runs| **runs).count() * 4, "{listening}");
+}
