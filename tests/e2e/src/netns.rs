@@ -101,6 +101,7 @@ impl Netns {
             let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
             let socket = UdpSocket::bind(any)?;
             socket.connect(address)?;
+            socket.set_read_timeout(Some(WAIT))?;
             Ok(socket)
         })
     }
@@ -110,16 +111,7 @@ impl Netns {
     /// # Panics
     /// When `make` does.
     pub fn within<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
-        let path = self.path();
-        // Only this thread changes its namespace, and it ends here.
-        thread::spawn(move || {
-            let namespace = File::open(&path).expect("the holder lives as long as the namespace is used");
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                .expect("root may enter a network namespace");
-            make()
-        })
-        .join()
-        .expect("the thread says why it fails")
+        within(self.path(), make)
     }
 }
 
@@ -127,6 +119,33 @@ impl Default for Netns {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What `make` makes in the network namespace that the file `path` stands for.
+///
+/// # Panics
+/// When `make` does, or there is no such namespace.
+pub fn within<T: Send + 'static>(path: PathBuf, make: impl FnOnce() -> T + Send + 'static) -> T {
+    // Only this thread changes its namespace, and it ends here.
+    thread::spawn(move || {
+        let namespace = File::open(&path).expect("somebody lives in the namespace as long as it is used");
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .expect("root may enter a network namespace");
+        make()
+    })
+    .join()
+    .expect("the thread says why it fails")
+}
+
+/// The file of the network namespace with this link text, `net:[4026531840]`.
+///
+/// # Panics
+/// When no process is in it.
+pub fn of_link(link: &str) -> PathBuf {
+    let processes = std::fs::read_dir("/proc").expect("/proc can be read").flatten();
+    let mut files = processes.map(|process| process.path().join("ns/net"));
+    let is_it = |file: &PathBuf| std::fs::read_link(file).is_ok_and(|found| found.as_os_str() == link);
+    files.find(is_it).expect("a process is in the namespace")
 }
 
 /// What to put before a command line so that it runs in a network namespace, and maybe in a mount namespace.

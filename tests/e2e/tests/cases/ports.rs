@@ -3,10 +3,11 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::thread;
 
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
-use sampan_e2e::netns::{HOST, Netns, Wan};
+use sampan_e2e::netns::{self, HOST, Netns, Wan};
 use sampan_e2e::random::Sequence;
 use sampan_e2e::tools::Tool;
 use sampan_e2e::{files, roots, waiting};
@@ -87,7 +88,8 @@ fn there() {
     let other = instance.container(&["--network", "apart", "-p", "127.0.0.1::80"], &httpd("other"));
     let chosen = instance.docker(&["port", &other, "80"]).ok();
     serves(&wan.host, chosen.trim(), "other");
-    instance.container(&["--name", "echo", "-p", "5353:53/udp"], "exec udpsvd 0 53 cat");
+    instance.container(&["--name", "echo", "-p", "5353:53/udp"], "sleep 3600");
+    serve_echoes(&instance, "echo");
     for address in ["127.0.0.1:5353", "127.0.0.7:5353", &format!("{HOST}:5353")] {
         echoes(&wan.host, address);
     }
@@ -112,16 +114,30 @@ fn there() {
     instance.sampan(&["ports"]).expect(0).says("No container publishes a port.");
 }
 
-/// Sends datagrams until the server there has started, and wants them back from where they were sent to.
+/// Sends back, from UDP port 53 of a container, what comes there. It has no program that could.
+fn serve_echoes(instance: &Instance, container: &str) {
+    let link = instance.docker(&["exec", container, "readlink", "/proc/self/ns/net"]).ok();
+    let bind = || UdpSocket::bind("0.0.0.0:53").expect("it is free");
+    let socket = netns::within(netns::of_link(link.trim()), bind);
+    thread::spawn(move || {
+        let mut buffer = vec![0; 65_535];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(&buffer[..length], from);
+        }
+    });
+}
+
+/// Wants datagrams back from where they were sent to.
 #[track_caller]
 fn echoes(machine: &Netns, address: &str) {
-    let socket: UdpSocket = machine.datagrams(address.parse().expect("an address")).expect("a socket");
-    socket.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a time");
-    waiting::until(&format!("{address} answers"), || {
-        let mut buffer = [0; 64];
-        socket.send(b"echo").is_ok()
-            && socket.recv(&mut buffer).is_ok_and(|length| &buffer[..length] == b"echo")
-    });
+    let socket = machine.datagrams(address.parse().expect("an address")).expect("a socket");
+    for length in [4, 1400, 40_000] {
+        let sent = vec![7; length];
+        socket.send(&sent).expect("it is sent");
+        let mut buffer = vec![0; 65_535];
+        let received = socket.recv(&mut buffer).expect("it is answered");
+        assert!(buffer[..received] == sent, "{address}: {received} of {length} bytes");
+    }
 }
 
 fn taken() {
