@@ -11,7 +11,7 @@ use crate::workspace::{Dependency, Package, Workspace};
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("sampan-model", &[]),
     ("sampan-sys", &[]),
-    ("sampan-relay", &["sampan-model"]),
+    ("sampan-relay", &["sampan-model", "sampan-sys"]),
     ("sampan-backend", &["sampan-model", "sampan-relay"]),
     ("sampan-native", &["sampan-model", "sampan-sys", "sampan-backend"]),
     ("sampand", &["sampan-model", "sampan-sys", "sampan-relay", "sampan-backend", "sampan-native"]),
