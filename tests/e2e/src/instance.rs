@@ -82,6 +82,8 @@ impl Identity {
             .env("SAMPAN_WSLCONFIG", self.home().join(".wslconfig"))
             .env("HOME", self.home())
             .env("TMPDIR", self.temporary())
+            // It may lie in the working tree of whoever runs the tests, which is not this instance's.
+            .env("GIT_CEILING_DIRECTORIES", &self.root)
             .folder(&self.home());
         for foreign in [
             "DOCKER_HOST",
