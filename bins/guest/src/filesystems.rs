@@ -14,7 +14,7 @@ use sampan_sys::mount::{self, Propagation};
 /// Nothing of the kernel's own file systems is a program or a device.
 pub(crate) const QUIET: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
-/// A copy of the mounts of a host's folder, attached nowhere yet: what the host mounts and unmounts there arrives in it.
+/// A copy of the mounts of a host's folder or file, attached nowhere yet: what the host mounts and unmounts there arrives in it.
 pub(crate) fn host_folder(path: &Path, recursive: bool) -> anyhow::Result<OwnedFd> {
     let tree = mount::open_tree(path, recursive)?;
     // While it is detached: a clone that stayed a peer would take the host's own mounts down with it.
@@ -71,21 +71,12 @@ pub(crate) fn make_folder(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a file that nobody reads yet, readable by everybody.
-pub(crate) fn write_fresh(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_new(path, text.as_bytes(), 0o644)
-}
-
-/// As [`write_fresh`], for a program.
-pub(crate) fn write_program(path: &Path, program: &[u8]) -> anyhow::Result<()> {
-    write_new(path, program, 0o755)
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "files on a fresh tmpfs, or made once when missing: no reader yet"
 )]
-fn write_new(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
-    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+pub(crate) fn write_fresh(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
         .with_context(|| format!("cannot set the mode of {}", path.display()))
 }

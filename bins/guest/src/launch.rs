@@ -17,12 +17,13 @@ use rustix::fs::{Mode, OFlags};
 use sampan_model::guest::{Answer, DistroRecord, LaunchSpec};
 use sampan_model::ports;
 use sampan_sys::device::Node;
+use sampan_sys::mount;
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord};
 use sampan_sys::socket::{SocketKind, bind_unix_listener};
 
 use crate::cgroup::Joining;
-use crate::filesystems::{host_devices, host_folder, write_program};
+use crate::filesystems::{host_devices, host_folder, write_fresh};
 use crate::init::{Inherited, InitSpec};
 use crate::verb;
 
@@ -79,7 +80,7 @@ struct Outside {
     files: Vec<(String, OwnedFd)>,
     log: File,
     program: OwnedFd,
-    docker_proxy: Vec<u8>,
+    docker_proxy: OwnedFd,
 }
 
 impl Outside {
@@ -102,9 +103,8 @@ impl Outside {
             let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
             files.push((name.to_owned(), file.into()));
         }
-        let docker_proxy = std::fs::read(&spec.docker_proxy).with_context(|| {
-            format!("cannot read {}, which belongs beside sampan-guest", spec.docker_proxy.display())
-        })?;
+        let docker_proxy = host_folder(&spec.docker_proxy, false)
+            .with_context(|| format!("{} belongs beside sampan-guest", spec.docker_proxy.display()))?;
         let log = verb::open_log(&spec.log)?;
         let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .context("cannot open this program")?;
@@ -132,7 +132,9 @@ fn become_init(
     namespace::enter(&outside.hub, Namespaces::MOUNT)?;
     namespace::unshare(Namespaces::MOUNT)?;
     root::build(spec, &outside.folders, &outside.devices)?;
-    write_program(Path::new(ports::PROXY), &outside.docker_proxy)?;
+    // Mounted, not copied: there may be thousands of processes of it, and this tmpfs is the engine's memory.
+    write_fresh(Path::new(ports::PROXY), "")?;
+    mount::attach(&outside.docker_proxy, Path::new(ports::PROXY))?;
     drop(outside.hub);
 
     let inherited = |given: &[(String, OwnedFd)]| {

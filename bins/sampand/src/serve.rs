@@ -17,7 +17,7 @@ use sampan_native::{GROUP, gid_of};
 use sampan_sys::lock::FileLock;
 use sampan_sys::process::{Standard, redirect, set_session};
 use sampan_sys::socket::{SocketKind, bind_unix_listener, listen};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::oneshot::lock;
 use crate::service::Service;
@@ -48,6 +48,7 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     };
     let (engine, native) = crate::engine(instance.clone(), true)?;
     log_to_stderr();
+    native.keep_rules(|message| warn!("{message}"));
     let service = Arc::new(Service::new(engine));
     let listener = bind(&instance.api_socket(), SocketKind::Stream)?;
     let own = identity(&instance.api_socket());

@@ -154,6 +154,10 @@ impl Network {
             return Ok(());
         }
         let _turn = lock::netns_lock()?;
+        if Self::find(instance, self.netns).is_none() {
+            // It was taken down meanwhile.
+            return Ok(());
+        }
         if !is_loaded() {
             load_rules(instance, self.subnet, &forwarding)?;
         }

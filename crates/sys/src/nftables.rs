@@ -1,13 +1,17 @@
-//! The kernel's packet filter, asked without a program: which tables there are.
+//! The kernel's packet filter, asked without a program: which tables there are, and when something changes.
 //!
 //! Numbers and layouts are those of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
 //! `linux/netfilter/nf_tables.h`.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::error::{Context, Result};
+use crate::poll;
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE`.
 const GET_TABLE: u16 = 10 << 8 | 1;
@@ -21,6 +25,9 @@ const REQUEST: u16 = 1;
 const INET: u8 = 1;
 /// `NFTA_TABLE_NAME`.
 const TABLE_NAME: u16 = 1;
+
+/// The group of `NFNLGRP_NFTABLES` (7) as a bit.
+const CHANGES: u32 = 1 << 6;
 
 /// Length of `struct nlmsghdr`.
 const HEADER: u32 = 16;
@@ -40,6 +47,42 @@ pub fn has_table(name: &str) -> Result<bool> {
     // The kernel has answered when it takes the question: there is nothing to wait for.
     let (length, _) = rustix::net::recv(&socket, &mut answer[..], RecvFlags::DONTWAIT).on(WHAT, name)?;
     understood(&answer[..length.min(answer.len())]).on(WHAT, name)
+}
+
+/// Hears of changes of the packet filter, whoever makes them.
+#[derive(Debug)]
+pub struct Changes(OwnedFd);
+
+impl Changes {
+    /// Of the calling thread's network namespace, from now on.
+    pub fn subscribe() -> Result<Self> {
+        const WHAT: &str = "listen for changes of";
+        const OBJECT: &str = "the packet filter";
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = Some(netlink::NETFILTER);
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, kind)
+            .on(WHAT, OBJECT)?;
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CHANGES)).on(WHAT, OBJECT)?;
+        Ok(Self(socket))
+    }
+
+    /// Waits until something has changed and nothing more has for `quiet`, or changes have gone on for five times that.
+    pub fn wait(&self, quiet: Duration) -> Result<()> {
+        poll::wait_for(&self.0, None)?;
+        let end = Instant::now() + quiet * 5;
+        let mut message = [0; 4096];
+        while poll::wait_for(&self.0, Some(quiet))? {
+            match rustix::net::recv(&self.0, &mut message[..], RecvFlags::DONTWAIT) {
+                // More than the socket holds: that much has changed.
+                Ok(_) | Err(Errno::NOBUFS | Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error).on("listen for changes of", "the packet filter"),
+            }
+            if Instant::now() > end {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn question(name: &str) -> std::result::Result<Vec<u8>, Errno> {

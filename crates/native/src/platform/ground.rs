@@ -1,7 +1,8 @@
 //! What all distributions stand on: the hub and the network, brought up once, however many ask for them at once.
 
 use std::path::{Path, PathBuf};
-use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use sampan_backend::platform::{Boot, Sink};
 use sampan_backend::{Error, settings};
@@ -12,7 +13,7 @@ use sampan_model::guest::{ProcessId, SharedFolder};
 use sampan_model::network::Subnet;
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
-use sampan_sys::namespace;
+use sampan_sys::{namespace, nftables};
 
 use super::{Native, stage};
 use crate::distro::Running;
@@ -21,6 +22,9 @@ use crate::distros::turns::{Doing, Turn};
 use crate::hub::{Hub, present, shared_folders};
 use crate::network::Network;
 use crate::{cgroup, working_trees};
+
+/// How long nobody has to change the packet filter before it is looked at: a firewall is reloaded in many steps.
+const QUIET: Duration = Duration::from_millis(200);
 
 impl Native {
     /// Keeps the hub and the network from being taken down for as long as the result is held.
@@ -106,6 +110,34 @@ impl Native {
         } else {
             stage(sink, Stage::Network);
             Network::set_up(&self.instance, &hub, netns, subnet)?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what somebody takes away of the instance's rules (`nft flush ruleset`, a firewall that is restarted), for as
+    /// long as this process lives. What can't be done is told.
+    pub fn keep_rules(self: &Arc<Self>, tell: impl Fn(String) + Send + 'static) {
+        let changes = match nftables::Changes::subscribe() {
+            Ok(changes) => changes,
+            Err(error) => {
+                return tell(format!("{error}: rules that are taken away come back with the next start"));
+            }
+        };
+        let native = Arc::clone(self);
+        std::thread::spawn(move || {
+            while changes.wait(QUIET).is_ok() {
+                if let Err(error) = native.restore_rules() {
+                    tell(error.to_string());
+                }
+            }
+        });
+    }
+
+    fn restore_rules(&self) -> Result<(), Error> {
+        let _one = self.one_at_a_time();
+        let Some(hub) = self.hub()? else { return Ok(()) };
+        if let Some(network) = Network::find(&self.instance, hub.netns()?) {
+            network.mend(&self.instance)?;
         }
         Ok(())
     }

@@ -49,10 +49,17 @@ fn outside() {
     assert_eq!(call(&instance, &server, &["--network", "out"]), format!("you are {HOST}"), "a user network");
     assert_eq!(call(&instance, &server, &["--network", "host"]), format!("you are {HOST}"), "--network host");
 
-    // Somebody's firewall takes our rules away: a start that finds everything running puts them back.
+    // Somebody's firewall takes our rules away: the service puts them back, and without it the next start does.
+    let rules = || wan.host.tool("nft", &["list", "ruleset"]).run().ok();
+    let before = rules();
+    wan.host.tool("nft", &["flush", "ruleset"]).run().ok();
+    waiting::until("the rules are back", || rules() == before);
+    assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"), "after `nft flush ruleset`");
+    instance.service().kill_and_wait();
     wan.host.tool("nft", &["flush", "ruleset"]).run().ok();
     instance.sampan(&["start"]).ok();
-    assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"), "after `nft flush ruleset`");
+    assert_eq!(rules(), before);
+    assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"), "after a flush without the service");
 
     // Forwarding is switched on where it is needed and nowhere else.
     assert_eq!(wan.setting(&format!("ipv4/conf/{UPLINK}/forwarding")), "1");
