@@ -425,6 +425,7 @@ mod tests {
                 "context",
                 "docker",
                 "distro",
+                "ports",
                 "integration",
                 "wsl",
                 "help"

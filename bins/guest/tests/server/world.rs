@@ -66,7 +66,7 @@ impl Plan {
         if self.engine {
             let sockets = json!([{ "name": "control", "fd": control_fd }]);
             let spec = json!({ "name": "Deb", "guid": guid, "ready_fd": ready_fd, "sockets": sockets,
-                               "services": [], "unified": false });
+                               "files": [], "services": [], "unified": false });
             return ("init", format!("SAMPAN_INIT={spec}"));
         }
         let spec = json!({

@@ -62,10 +62,10 @@ mod tests {
         assert_eq!(
             table(&ports),
             "\
-ON THE HOST           IN DISTRIBUTIONS       CONTAINER            NAME
-127.0.0.1:8080/tcp    0.0.0.0:8080/tcp       172.17.0.2:80/tcp    web
-198.51.100.2:53/udp   -                      172.17.0.3:53/udp    -
--                     192.168.65.3:80/tcp    172.17.0.2:80/tcp    web
+ON THE HOST            IN DISTRIBUTIONS       CONTAINER            NAME
+127.0.0.1:8080/tcp     0.0.0.0:8080/tcp       172.17.0.2:80/tcp    web
+198.51.100.2:53/udp    -                      172.17.0.3:53/udp    -
+-                      192.168.65.3:80/tcp    172.17.0.2:80/tcp    web
 "
         );
     }
