@@ -4,7 +4,6 @@
 //! clients come to may be from another one. A socket keeps the network in which it was made.
 
 mod datagrams;
-mod splice;
 
 pub use self::datagrams::serve_datagrams;
 
@@ -15,6 +14,8 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
+
+use crate::splice;
 
 /// After a connection could not be taken.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

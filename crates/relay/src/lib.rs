@@ -6,4 +6,5 @@ pub mod docker;
 pub mod forward;
 pub mod proxy;
 pub mod pump;
+mod splice;
 pub mod unix_http;

@@ -28,6 +28,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -101,7 +102,8 @@ async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Ar
         if opening == Opening::Http2 {
             http2::refuse(client, engine).await;
         } else {
-            pump::relay(client, engine).await;
+            let (first, client) = client.into_parts();
+            pump::relay_sockets((first, client), (Bytes::new(), engine)).await;
         }
         return;
     }

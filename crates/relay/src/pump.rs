@@ -2,8 +2,11 @@
 
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::splice;
 
 /// The most bytes that are on their way in one direction: read from one side and not yet taken by the other.
 pub const BUFFER: usize = 64 * 1024;
@@ -36,6 +39,22 @@ where
     Relayed { a_to_b, b_to_a }
 }
 
+/// As [`relay`], for sockets with nothing between them and the kernel: what is much does not pass through this process. What
+/// was read of each already goes first.
+pub(crate) async fn relay_sockets(a: (Bytes, UnixStream), b: (Bytes, UnixStream)) {
+    tokio::join!(one_way_through(&a, &b.1), one_way_through(&b, &a.1));
+}
+
+async fn one_way_through((read, from): &(Bytes, UnixStream), to: &UnixStream) {
+    // An error says that a side is gone, as below.
+    let _: io::Result<()> = async {
+        splice::send_all(to, read).await?;
+        splice::one_way(from, to).await
+    }
+    .await;
+    let _ = splice::finish(to);
+}
+
 async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> u64 {
     let mut passed = 0;
     // An error says that a side is gone. The other direction meets the same fact by itself, so there is nothing to
@@ -62,7 +81,6 @@ async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
 mod tests {
     use std::time::Duration;
 
-    use tokio::net::UnixStream;
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
@@ -140,6 +158,37 @@ mod tests {
         drop(server);
         drop(writer.await.unwrap());
         assert_eq!(relay.await.unwrap(), Relayed { a_to_b: 3_000_000, b_to_a: 0 });
+    }
+
+    #[tokio::test]
+    async fn sockets_pass_all_of_it_after_what_was_read_already() {
+        let (mut client, near) = UnixStream::pair().unwrap();
+        let (far, mut server) = UnixStream::pair().unwrap();
+        let relay = tokio::spawn(relay_sockets(
+            (Bytes::from_static(b"head of the client"), near),
+            (Bytes::from_static(b"head of the server"), far),
+        ));
+        let much: Vec<u8> = (0..5_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+        let (one, two) = (much.clone(), much.clone());
+        let at_client = tokio::spawn(async move {
+            let (mut reader, mut writer) = client.split();
+            let send = async {
+                writer.write_all(&one).await.unwrap();
+                writer.shutdown().await.unwrap();
+            };
+            let mut received = Vec::new();
+            let (read, ()) = tokio::join!(reader.read_to_end(&mut received), send);
+            read.unwrap();
+            received
+        });
+        // The client has finished long before it is answered.
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).await.unwrap();
+        assert!(received == [&b"head of the client"[..], &much].concat());
+        server.write_all(&two).await.unwrap();
+        drop(server);
+        assert!(at_client.await.unwrap() == [&b"head of the server"[..], &much].concat());
+        relay.await.unwrap();
     }
 
     #[tokio::test]

@@ -1,23 +1,54 @@
-//! One direction of a connection: what is little is copied, what is much stays in the kernel.
+//! One direction between two sockets: what is little is copied, what is much stays in the kernel.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// The piece in which the first bytes are copied. A request and its answer need no pipe.
 const PIECE: usize = 16 << 10;
 /// From how many bytes on a direction gets a pipe.
-const MUCH: u64 = 64 << 10;
+const MUCH: usize = 64 << 10;
 /// What a pipe holds, in bytes: measured to be the fastest, with less taking more turns.
 const PIPE: usize = 1 << 20;
 
+/// A connected socket of the runtime's.
+pub(crate) trait Socket: AsFd + Sync {
+    /// Does `work` when the socket is ready for it, and again while it would block.
+    fn ready<R: Send>(
+        &self,
+        interest: Interest,
+        work: impl FnMut() -> io::Result<R> + Send,
+    ) -> impl Future<Output = io::Result<R>> + Send;
+}
+
+impl Socket for TcpStream {
+    async fn ready<R: Send>(
+        &self,
+        interest: Interest,
+        work: impl FnMut() -> io::Result<R> + Send,
+    ) -> io::Result<R> {
+        self.async_io(interest, work).await
+    }
+}
+
+impl Socket for UnixStream {
+    async fn ready<R: Send>(
+        &self,
+        interest: Interest,
+        work: impl FnMut() -> io::Result<R> + Send,
+    ) -> io::Result<R> {
+        self.async_io(interest, work).await
+    }
+}
+
 /// Forwards what `from` sends to `to` until it has no more to say, and passes that on. The error is that of whichever side
 /// broke off.
-pub(super) async fn one_way(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+pub(crate) async fn one_way(from: &impl Socket, to: &impl Socket) -> io::Result<()> {
     if copy(from, to).await? {
         // Without a pipe to be had (every descriptor is taken) it is copied as before.
         match pipe() {
@@ -25,42 +56,46 @@ pub(super) async fn one_way(from: &TcpStream, to: &TcpStream) -> io::Result<()> 
             Err(_) => while copy(from, to).await? {},
         }
     }
-    rustix::net::shutdown(to, rustix::net::Shutdown::Write).or_else(|error| match error {
+    finish(to)
+}
+
+/// Tells `to` that nothing more comes.
+pub(crate) fn finish(to: &impl Socket) -> io::Result<()> {
+    rustix::net::shutdown(to, Shutdown::Write).or_else(|error| match error {
         // It has gone meanwhile, and needs to be told nothing.
         Errno::NOTCONN => Ok(()),
         error => Err(error.into()),
     })
 }
 
-/// Copies the first bytes; whether more may come.
-async fn copy(from: &TcpStream, to: &TcpStream) -> io::Result<bool> {
-    let mut passed = 0;
-    while passed < MUCH {
-        from.readable().await?;
-        // Made when there is something: a connection that is idle holds none.
-        let mut piece = vec![0; PIECE];
-        let length = match from.try_read(&mut piece) {
-            Ok(0) => return Ok(false),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        };
-        write_all(to, &piece[..length]).await?;
-        passed += length as u64;
-    }
-    Ok(true)
-}
-
-async fn write_all(to: &TcpStream, mut piece: &[u8]) -> io::Result<()> {
+/// Sends all of `piece`.
+pub(crate) async fn send_all(to: &impl Socket, mut piece: &[u8]) -> io::Result<()> {
     while !piece.is_empty() {
-        to.writable().await?;
-        match to.try_write(piece) {
-            Ok(written) => piece = &piece[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
+        let written = to.ready(Interest::WRITABLE, || Ok(rustix::io::write(to, piece)?)).await?;
+        piece = &piece[written..];
     }
     Ok(())
+}
+
+/// Copies the first bytes; whether more may come.
+async fn copy(from: &impl Socket, to: &impl Socket) -> io::Result<bool> {
+    let mut passed = 0;
+    while passed < MUCH {
+        // Made when there is something: a connection that is idle holds none.
+        let read = || {
+            let mut piece = vec![0; PIECE];
+            let length = rustix::io::read(from, &mut piece)?;
+            piece.truncate(length);
+            Ok(piece)
+        };
+        let piece = from.ready(Interest::READABLE, read).await?;
+        if piece.is_empty() {
+            return Ok(false);
+        }
+        send_all(to, &piece).await?;
+        passed += piece.len();
+    }
+    Ok(true)
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -71,16 +106,17 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Forwards through a pipe, without a copy, to the end of what `from` says.
-async fn through(from: &TcpStream, to: &TcpStream, (out, into): &(OwnedFd, OwnedFd)) -> io::Result<()> {
+async fn through(from: &impl Socket, to: &impl Socket, (out, into): &(OwnedFd, OwnedFd)) -> io::Result<()> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     loop {
-        let mut held =
-            from.async_io(Interest::READABLE, || Ok(splice(from, None, into, None, PIPE, flags)?)).await?;
+        let take = || Ok(splice(from, None, into, None, PIPE, flags)?);
+        let mut held = from.ready(Interest::READABLE, take).await?;
         if held == 0 {
             return Ok(());
         }
         while held > 0 {
-            held -= to.async_io(Interest::WRITABLE, || Ok(splice(out, None, to, None, held, flags)?)).await?;
+            let give = || Ok(splice(out, None, to, None, held, flags)?);
+            held -= to.ready(Interest::WRITABLE, give).await?;
         }
     }
 }

@@ -12,11 +12,13 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::asker::{Asker, Denied};
 use super::endpoint::{self, Endpoint};
 use super::gather::{Gather, Pieces};
+use super::opening::Rewound;
 use super::room::{Memory, Place};
 use super::upstream::Upstream;
 use super::{again, filters, reveal, sources};
@@ -260,7 +262,26 @@ async fn collect(mut body: Incoming, longest: usize, memory: &mut Memory) -> Res
 async fn relay(client: OnUpgrade, engine: OnUpgrade, _connection: Option<Engine>, _place: Place) {
     // One that does not come about is closed, which the other side sees.
     if let (Ok(client), Ok(engine)) = tokio::join!(client, engine) {
-        pump::relay(TokioIo::<Upgraded>::new(client), TokioIo::<Upgraded>::new(engine)).await;
+        relay_upgraded(client, engine).await;
+    }
+}
+
+/// As sockets, where hyper gives them back; else as the streams that they are.
+async fn relay_upgraded(client: Upgraded, engine: Upgraded) {
+    let client = match client.downcast::<TokioIo<Rewound<UnixStream>>>() {
+        Ok(parts) => (parts.read_buf, parts.io.into_inner().into_parts()),
+        Err(client) => {
+            pump::relay(TokioIo::new(client), TokioIo::new(engine)).await;
+            return;
+        }
+    };
+    let (read, (first, client)) = client;
+    let read = Bytes::from([read, first].concat());
+    match engine.downcast::<TokioIo<UnixStream>>() {
+        Ok(parts) => pump::relay_sockets((read, client), (parts.read_buf, parts.io.into_inner())).await,
+        Err(engine) => {
+            pump::relay(Rewound::new(read, client), TokioIo::new(engine)).await;
+        }
     }
 }
 

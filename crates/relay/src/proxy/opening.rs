@@ -48,7 +48,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Ope
         Opening::Takeover => as_the_only_one(&read),
         _ => read.freeze(),
     };
-    Ok((opening, Rewound { first, stream }))
+    Ok((opening, Rewound::new(first, stream)))
 }
 
 /// None: more is needed to tell.
@@ -91,6 +91,18 @@ fn is_upgrade(line: &[u8]) -> bool {
 pub(super) struct Rewound<S> {
     first: Bytes,
     stream: S,
+}
+
+impl<S> Rewound<S> {
+    /// `stream`, with `first` before it.
+    pub(super) fn new(first: Bytes, stream: S) -> Self {
+        Self { first, stream }
+    }
+
+    /// The bytes that are still to be read once more, and the stream.
+    pub(super) fn into_parts(self) -> (Bytes, S) {
+        (self.first, self.stream)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
