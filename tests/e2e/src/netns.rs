@@ -46,7 +46,9 @@ impl Netns {
     #[track_caller]
     pub fn with_mounts(script: &str) -> Self {
         let script = format!("set -e; {script}; exec sleep infinity");
-        let holder = Tool::new("unshare").args(["--net", "--mount", "sh", "-c", &script]).spawn();
+        // What others unmount must not stay here.
+        let separate = ["--net", "--mount", "--propagation", "slave"];
+        let holder = Tool::new("unshare").args(separate).args(["sh", "-c", &script]).spawn();
         let name = PathBuf::from(format!("/proc/{}/comm", holder.pid()));
         let machine = Self { holder, mounts: true };
         waiting::until("the mounts are arranged", || {
