@@ -7,6 +7,7 @@ mod bare;
 mod http;
 mod ours;
 mod ping;
+mod ports;
 mod proxy;
 mod samples;
 mod scratch;
@@ -54,6 +55,8 @@ enum Part {
     Starts,
     /// What the proxy in front of the Docker socket costs.
     Proxy,
+    /// Published ports.
+    Ports,
 }
 
 impl Options {
@@ -69,7 +72,8 @@ impl Options {
                     options.part = match value.as_str() {
                         "starts" => Part::Starts,
                         "proxy" => Part::Proxy,
-                        _ => bail!("--only needs `starts` or `proxy`"),
+                        "ports" => Part::Ports,
+                        _ => bail!("--only needs `starts`, `proxy` or `ports`"),
                     };
                 }
                 _ => bail!("unknown option {name}: there are --runs N, --image FILE and --only PART"),
@@ -90,11 +94,15 @@ fn measure(options: &Options, program: &Path, scratch: &Scratch) -> Result<()> {
         "bench: first start of ours (builds or imports the engine image; not counted): {:.1} s",
         took.as_secs_f64()
     );
-    if options.part != Part::Proxy {
+    let wanted = |part| options.part == Part::All || options.part == part;
+    if wanted(Part::Starts) {
         cold_start(options, &ours, &image, scratch)?;
     }
-    if options.part != Part::Starts {
+    if wanted(Part::Proxy) {
         proxy::run(&ours, &image, scratch.folder(), options.runs)?;
+    }
+    if wanted(Part::Ports) {
+        ports::run(&ours, &image, scratch.folder(), options.runs)?;
     }
     Ok(())
 }

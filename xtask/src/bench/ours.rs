@@ -77,6 +77,39 @@ impl<'a> OurInstance<'a> {
         succeed(self.command().args(arguments))
     }
 
+    /// Runs `docker` with these arguments. Returns what it printed.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command();
+        command.arg("docker").args(arguments).stdout(std::process::Stdio::piped());
+        let output = command.output().with_context(|| format!("cannot start {}", tools::name(&command)))?;
+        if !output.status.success() {
+            bail!("{command:?} failed");
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Does `work` while the engine runs and has the image `bench`, made of the root file system in `archive`.
+    pub(super) fn with_image(
+        &self,
+        archive: &Path,
+        scratch: &Path,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let unpacked = scratch.join("bench.tar");
+        let script = "zstd -q -d -f \"$0\" -o \"$1\" 2>/dev/null || cp \"$0\" \"$1\"";
+        let mut unpack = tools::command("sh", Path::new("/"));
+        if !tools::succeeds(unpack.args(["-c", script]).arg(archive).arg(&unpacked))? {
+            bail!("cannot unpack {}", archive.display());
+        }
+        self.sampan(&["start"])?;
+        self.docker(&["import", &unpacked.display().to_string(), "bench"])?;
+        fs::remove_file(&unpacked).context("cannot remove the unpacked image")?;
+        let result = work();
+        self.docker(&["system", "prune", "-a", "-f"])?;
+        self.sampan(&["stop"])?;
+        result
+    }
+
     /// Runs `wsl` with these arguments.
     pub(crate) fn wsl(&self, arguments: &[&str]) -> Result<()> {
         succeed(self.command().arg("wsl").args(arguments))
@@ -121,16 +154,20 @@ impl<'a> OurInstance<'a> {
 
     /// dockerd's own socket, as the host can open it while the engine runs.
     pub(crate) fn bare_socket(&self) -> Result<PathBuf> {
+        Ok(socket_in(self.engine_pid()?))
+    }
+
+    /// PID 1 of the distribution that the engine runs in, as the host numbers it.
+    pub(super) fn engine_pid(&self) -> Result<u32> {
         let distros = run(self.scratch.folder()).join(INSTANCE).join("distros");
         let entries = fs::read_dir(&distros).with_context(|| format!("cannot list {}", distros.display()))?;
-        let socket = |entry: fs::DirEntry| -> Option<PathBuf> {
+        let recorded = |entry: fs::DirEntry| -> Option<u32> {
             let record: serde_json::Value =
                 serde_json::from_slice(&fs::read(entry.path().join("record.json")).ok()?).ok()?;
-            let root = format!("/proc/{}/root", pid(&record)?);
-            Some(Path::new(&root).join("run/docker.sock")).filter(|socket| socket.exists())
+            u32::try_from(pid(&record)?).ok()
         };
-        let mut sockets = entries.filter_map(|entry| socket(entry.ok()?));
-        sockets.next().context("no process of the engine is on record")
+        let mut pids = entries.filter_map(|entry| recorded(entry.ok()?));
+        pids.find(|pid| socket_in(*pid).exists()).context("no process of the engine is on record")
     }
 
     /// A file in the bench's folder.
@@ -160,6 +197,10 @@ impl Drop for OurInstance<'_> {
             eprintln!("bench: {error:#}");
         }
     }
+}
+
+fn socket_in(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/root/run/docker.sock"))
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

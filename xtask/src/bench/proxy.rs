@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use super::http::Connection;
 use super::ours::OurInstance;
 use super::samples::Samples;
-use crate::tools;
 
 const CONTAINERS: usize = 50;
 /// How often a small request is made.
@@ -21,25 +20,13 @@ const BULK: usize = 512 << 20;
 
 /// Starts the instance, measures, and stops it again.
 pub(super) fn run(ours: &OurInstance<'_>, image: &Path, scratch: &Path, runs: usize) -> Result<()> {
-    let archive = scratch.join("proxy.tar");
-    let script = "zstd -q -d -f \"$0\" -o \"$1\" 2>/dev/null || cp \"$0\" \"$1\"";
-    let mut unpack = tools::command("sh", Path::new("/"));
-    anyhow::ensure!(
-        tools::succeeds(unpack.args(["-c", script]).arg(image).arg(&archive))?,
-        "cannot unpack {}",
-        image.display()
-    );
-    ours.sampan(&["start"])?;
-    let bench = Doors { bare: ours.bare_socket()?, proxy: ours.socket() };
-    ours.sampan(&["docker", "import", &archive.display().to_string(), "bench"])?;
-    fs::remove_file(&archive).context("cannot remove the unpacked image")?;
-    for number in 0..CONTAINERS {
-        ours.sampan(&["docker", "create", "--name", &format!("bench-{number}"), "bench", "true"])?;
-    }
-    let result = bench.latency().and_then(|()| bench.bulk(ours, runs));
-    ours.sampan(&["docker", "system", "prune", "-a", "-f"])?;
-    ours.sampan(&["stop"])?;
-    result
+    ours.with_image(image, scratch, || {
+        let bench = Doors { bare: ours.bare_socket()?, proxy: ours.socket() };
+        for number in 0..CONTAINERS {
+            ours.docker(&["create", "--name", &format!("bench-{number}"), "bench", "true"])?;
+        }
+        bench.latency().and_then(|()| bench.bulk(ours, runs))
+    })
 }
 
 struct Doors {
@@ -224,6 +211,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::tools;
 
     #[test]
     fn the_tarball_is_one_to_tar() {
