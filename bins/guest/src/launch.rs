@@ -156,13 +156,14 @@ fn become_init(
     process::drop_stdio_to_null()?;
     process::redirect(&outside.log, process::Standard::Error)?;
     process::reset_signals();
-    let environment = [
+    let mut environment = vec![
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
         "HOME=/root".to_owned(),
         "container=sampan".to_owned(),
         format!("SAMPAN_NETNS={}", spec.netns),
         format!("{}={}", InitSpec::VARIABLE, serde_json::to_string(&init)?),
     ];
+    environment.extend(spec.host_gateway.map(|address| format!("SAMPAN_HOST_GATEWAY={address}")));
     // Executed anew, so that the memory of PID 1 belongs to this side of the namespaces.
     Err(process::exec_fd(&outside.program, &["sampan-guest", "init"], &environment).into())
 }

@@ -2,7 +2,8 @@
 //!
 //! Verbs that touch namespaces (`hub`, `attach`, `detach`, `mount-disk`, `show-disk`, `hide-disk`,
 //! `disk-nodes`, `launch`, `boot`, `confine`, `copy-out`, `integrate`, `tether`, `init`, `server`) are
-//! single-threaded from start to end; `engine`, `api` and `ports` are what init keeps running and start a runtime. Under the name of
+//! single-threaded from start to end; `engine`, `api` and `ports` are what init keeps running, `gateway` is beside
+//! the hub, and these four start a runtime. Under the name of
 //! one of the tools that users have inside, it is that tool.
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod descriptors;
 mod disk;
 mod engine;
 mod filesystems;
+mod gateway;
 mod hub;
 mod init;
 mod inside;
@@ -38,7 +40,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub attach detach mount-disk show-disk hide-disk \
-                     disk-nodes launch boot init server engine api ports confine copy-out integrate tether";
+                     disk-nodes launch boot init server engine api ports gateway confine copy-out integrate tether";
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         "attach" => verb::answer(attach::attach),
         "detach" => verb::answer(attach::detach),
         "share" => verb::answer(share::run),
+        "gateway" => verb::answer(gateway::run),
         "mount-disk" => verb::answer(disk::mount),
         "show-disk" => verb::answer(disk::show),
         "hide-disk" => verb::answer(disk::hide),

@@ -164,7 +164,7 @@ pub(crate) struct Logs {
 
     /// Only these units or distributions
     ///
-    /// Units: sampand, hub, docker-desktop, engine, containerd, dockerd, api, ports. Any other name is that of one of your
+    /// Units: sampand, hub, gateway, docker-desktop, engine, containerd, dockerd, api, ports. Any other name is that of one of your
     /// distributions.
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,

@@ -48,7 +48,7 @@ pub(crate) fn run(instance: &Instance, detached: bool) -> Result<(), Error> {
     };
     let (engine, native) = crate::engine(instance.clone(), true)?;
     log_to_stderr();
-    native.keep_rules(|message| warn!("{message}"));
+    native.keep_network(|message| warn!("{message}"));
     let service = Arc::new(Service::new(engine));
     let listener = bind(&instance.api_socket(), SocketKind::Stream)?;
     let own = identity(&instance.api_socket());

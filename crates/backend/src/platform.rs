@@ -8,6 +8,7 @@ use sampan_model::check::Check;
 use sampan_model::guest::{CopyOut, ServiceSpec};
 use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord};
+use sampan_model::settings::Settings;
 
 use crate::error::Error;
 
@@ -57,8 +58,9 @@ pub trait Platform: Send + Sync {
     /// when it is shared.
     fn share(&self, tree: &Path, sink: Sink<'_>) -> Result<(), Error>;
 
-    /// Connects distributions to the network, on `subnet` or on the first free one. Nothing to do when they are.
-    fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error>;
+    /// Connects distributions to the network as `settings` want it; without a wish on the first subnet that is free. Nothing
+    /// to do when they are.
+    fn connect(&self, settings: &Settings, sink: Sink<'_>) -> Result<(), Error>;
 
     /// Starts a distribution; returns when its init is ready.
     fn start(&self, boot: &Boot<'_>, sink: Sink<'_>) -> Result<(), Error>;
@@ -159,6 +161,8 @@ pub struct Boot<'a> {
     pub name: &'a str,
     /// Disks of other distributions to mount inside: name and place.
     pub disks: &'a [(&'a str, &'a str)],
+    /// The network that it is to be in; none: the first one that is free.
+    pub subnet: Option<Subnet>,
     /// Where the instance's log folder appears inside.
     pub logs: &'a str,
     /// Sockets served inside, bound outside.

@@ -310,6 +310,8 @@ pub struct LaunchSpec {
     pub cgroup: CgroupView,
     /// Text of `/etc/resolv.conf` inside (kept on a tmpfs, never written to the image).
     pub resolv_conf: String,
+    /// The address by which containers reach the host's services, where there is a network.
+    pub host_gateway: Option<std::net::Ipv4Addr>,
     /// Listening sockets that programs inside serve.
     pub sockets: Vec<SocketSpec>,
     /// Programs that init keeps running. Besides those sockets they may name `hostnet`, the host's network namespace, and
@@ -504,6 +506,11 @@ pub enum Answer {
         /// What the user should know, one sentence each.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
+    },
+    /// A gateway was started, is recorded, and listens.
+    Listening {
+        /// Where.
+        ports: crate::gateway::GatewayPorts,
     },
     /// Folders of the host are shown, but for those that the sentences name.
     Shared {

@@ -221,6 +221,10 @@ impl Instance {
     pub fn hub_record(&self) -> PathBuf {
         self.run.join("hub.json")
     }
+    /// Record of the gateway's process.
+    pub fn gateway_record(&self) -> PathBuf {
+        self.run.join("gateway.json")
+    }
     /// Record of what the network set-up changed on the host.
     pub fn network_record(&self) -> PathBuf {
         self.run.join("network.json")

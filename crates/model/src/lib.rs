@@ -10,6 +10,7 @@ pub mod distro;
 pub mod docker_cli;
 pub mod document;
 pub mod engine;
+pub mod gateway;
 pub mod guest;
 pub mod instance;
 pub mod integration;

@@ -35,6 +35,16 @@ impl Subnet {
         self.address(1)
     }
 
+    /// The address of what listens on the host's loopback (`host.docker.internal`).
+    pub fn services(self) -> Ipv4Addr {
+        self.address(254)
+    }
+
+    /// Whether `address` is of this network.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        self.overlaps(address, 32)
+    }
+
     /// The address of the shared network namespace.
     pub fn guest(self) -> Ipv4Addr {
         self.address(3)
@@ -100,5 +110,6 @@ mod tests {
         assert!(subnet.overlaps(Ipv4Addr::new(192, 168, 65, 77), 32));
         assert!(subnet.overlaps(Ipv4Addr::UNSPECIFIED, 0));
         assert!(!subnet.overlaps(Ipv4Addr::new(192, 168, 66, 0), 24));
+        assert!(subnet.contains(subnet.services()) && !subnet.contains(Ipv4Addr::new(192, 168, 64, 3)));
     }
 }

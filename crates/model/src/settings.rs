@@ -5,6 +5,7 @@ use std::path::{Component, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
+use crate::gateway::{HiddenRecords, HostLoopback};
 use crate::network::Subnet;
 use crate::ports::PortBinding;
 
@@ -21,6 +22,10 @@ pub struct Settings {
     pub vpnkit_cidr: Option<Subnet>,
     /// Where ports are listened for that containers publish without a host address.
     pub port_binding_behavior: PortBinding,
+    /// Kinds of addresses that no name is said to have inside.
+    pub dns_inhibition: HiddenRecords,
+    /// Ports of the host's loopback that are reached as `host.docker.internal`: `all`, `off`, or a list.
+    pub host_loopback: HostLoopback,
     /// Folders of the host that distributions see. One that is not there is left out.
     pub filesharing_directories: Vec<PathBuf>,
     /// Whether `docker` works in the default distribution, whichever that is.
@@ -45,6 +50,8 @@ impl Default for Settings {
             disk_size_mib: 1024 * 1024,
             vpnkit_cidr: None,
             port_binding_behavior: PortBinding::default(),
+            dns_inhibition: HiddenRecords::default(),
+            host_loopback: HostLoopback::default(),
             filesharing_directories: vec![PathBuf::from("/home"), PathBuf::from("/tmp")],
             enable_integration_with_default_wsl_distro: true,
             integrated_wsl_distros: Vec::new(),

@@ -14,6 +14,7 @@ mod digest;
 mod disk;
 mod distro;
 pub mod distros;
+mod gateway;
 mod group;
 mod hub;
 mod image;

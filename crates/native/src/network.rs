@@ -1,5 +1,5 @@
 //! The network between the host and the shared network namespace: one veth pair, one nft table of our own, forwarding
-//! on two interfaces only. What it changes on the host is written down in the kernel, on the link itself.
+//! on two interfaces only, and the gateway, which is where the table leads what is meant for the host. What it changes on the host is written down in the kernel, on the link itself.
 
 mod forwarding;
 mod routes;
@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
+use sampan_model::gateway::{Duty, GatewayPorts};
 use sampan_model::instance::Instance;
 use sampan_model::network::Subnet;
 use sampan_sys::{SysError, lock, nftables};
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::{self, GatewayError};
 use crate::hub::Hub;
 use crate::process;
+use crate::tools::guest::Guest;
 use crate::tools::{Tool, ToolError};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -33,6 +36,8 @@ pub(crate) enum NetworkError {
     Taken { subnet: Subnet, by: String, free: Option<Subnet> },
     #[error("every private network from 192.168.65.0/24 on is in use on this machine")]
     NoneFree,
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     #[error("cannot set forwarding on {link}")]
     Forwarding { link: String, source: std::io::Error },
 }
@@ -41,6 +46,7 @@ impl Explain for NetworkError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Tool(error) => error.code(),
+            Self::Gateway(error) => error.code(),
             Self::Taken { .. } => ErrorCode::Invalid,
             _ => ErrorCode::Failed,
         }
@@ -51,6 +57,7 @@ impl Explain for NetworkError {
             Self::Tool(error) => {
                 error.hint().or_else(|| Some("`sampan check` tests what the network needs".to_owned()))
             }
+            Self::Gateway(error) => error.hint(),
             Self::Taken { free: Some(free), .. } => {
                 Some(format!("set \"vpnkitCidr\": \"{free}\" in settings.json, or remove the key"))
             }
@@ -73,6 +80,8 @@ pub(crate) struct Network {
     forwarding: String,
     /// The boot in which that was so.
     boot_id: String,
+    /// Whether all of it is there, and not only the link with its address.
+    complete: bool,
 }
 
 /// What survives a stop: users write down addresses of the network.
@@ -84,6 +93,11 @@ struct Last {
 impl Network {
     /// The network to the hub's namespace, if it was set up before.
     pub(crate) fn find(instance: &Instance, netns: u64) -> Option<Self> {
+        Self::claimed(instance, netns).filter(|network| network.complete)
+    }
+
+    /// The same, also while it is being set up.
+    pub(crate) fn claimed(instance: &Instance, netns: u64) -> Option<Self> {
         process::read_record::<Self>(&instance.network_record())
             .filter(|network| network.netns == netns && routes::link_exists(&instance.link()))
     }
@@ -94,8 +108,8 @@ impl Network {
         record.filter(|network| network.boot_id == boot_id()).map(|network| network.netns)
     }
 
-    /// Sets the network up, from whatever an earlier attempt left.
-    pub(crate) fn set_up(
+    /// Takes a subnet: whoever is started next can be told its addresses. From whatever an earlier attempt left.
+    pub(crate) fn claim(
         instance: &Instance,
         hub: &Hub,
         netns: u64,
@@ -103,6 +117,9 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         // Two instances that look for a free network at once would both find the same one.
         let _turn = lock::netns_lock()?;
+        if let Some(network) = Self::claimed(instance, netns) {
+            return Ok(network);
+        }
         let left = forwarding::Plan::parse(&remembered(instance));
         remove(instance)?;
         let host = routes::Host::read()?;
@@ -110,47 +127,75 @@ impl Network {
         let subnet = host.choose(wanted, last)?;
         let link = instance.link();
         let forwarding = forwarding::Plan::of(&host, &link, &left);
-        let pid = hub.process.pid;
         batch(
             &[],
             &format!(
                 "link add {link} type veth peer name eth0 netns {pid}\n\
-                 link set {link} alias \"{}\"\n\
-                 address add {}/24 dev {link}\n\
+                 link set {link} alias \"{alias}\"\n\
+                 address add {gateway}/24 dev {link}\n\
+                 address add {services}/32 dev {link}\n\
                  link set {link} up\n",
-                forwarding.alias(),
-                subnet.gateway(),
+                pid = hub.process.pid,
+                alias = forwarding.alias(),
+                gateway = subnet.gateway(),
+                services = subnet.services(),
             ),
         )?;
-        let inside = format!("--net=/proc/{pid}/ns/net");
-        batch(
-            &[&inside],
-            &format!(
-                "address add {}/24 dev eth0\nlink set eth0 up\nroute add default via {}\n",
-                subnet.guest(),
-                subnet.gateway()
-            ),
-        )?;
-        // Closed before it is opened: the rules stand before the first packet may be forwarded.
-        load_rules(instance, subnet, &forwarding)?;
         // Written down before it is done: a death in between must not make the change the machine's own.
-        let network = Self { subnet, netns, forwarding: forwarding.alias(), boot_id: boot_id() };
+        let forwarding = forwarding.alias();
+        let network = Self { subnet, netns, forwarding, boot_id: boot_id(), complete: false };
         process::write_record(&instance.network_record(), &network)?;
-        forwarding.apply(&link)?;
         if last != Some(subnet) {
             process::write_record(&instance.last_network(), &Last { subnet })?;
         }
         Ok(network)
     }
 
-    /// Puts back what somebody else took away: our table (`nft flush ruleset`), or a forwarding switch.
-    pub(crate) fn mend(&self, instance: &Instance) -> Result<(), NetworkError> {
+    /// Does the rest for a network that was claimed; `duty` says what its gateway is to do.
+    pub(crate) fn complete(
+        mut self,
+        instance: &Instance,
+        guest: &Guest,
+        hub: &Hub,
+        duty: impl FnOnce(Subnet) -> Duty,
+    ) -> Result<(), NetworkError> {
+        let _turn = lock::netns_lock()?;
+        if self.complete {
+            return Ok(());
+        }
+        let inside = format!("--net=/proc/{}/ns/net", hub.process.pid);
+        batch(
+            &[&inside],
+            &format!(
+                "address replace {}/24 dev eth0\nlink set eth0 up\nroute replace default via {}\n",
+                self.subnet.guest(),
+                self.subnet.gateway()
+            ),
+        )?;
+        let ports = gateway::ensure(instance, guest, &duty(self.subnet))?.ports;
+        // Closed before it is opened: the rules stand before the first packet may be forwarded.
+        let forwarding = forwarding::Plan::parse(&self.forwarding);
+        load_rules(instance, self.subnet, &forwarding, ports)?;
+        forwarding.apply(&instance.link())?;
+        self.complete = true;
+        process::write_record(&instance.network_record(), &self)?;
+        Ok(())
+    }
+
+    /// Puts back what somebody else took away: our table (`nft flush ruleset`), a forwarding switch, or the gateway.
+    pub(crate) fn mend(
+        &self,
+        instance: &Instance,
+        guest: &Guest,
+        duty: impl FnOnce(Subnet) -> Duty,
+    ) -> Result<(), NetworkError> {
         let link = instance.link();
+        let duty = duty(self.subnet);
         let forwarding = forwarding::Plan::parse(&self.forwarding);
         // The kernel itself is asked: this is on the way of every start, and a program or two take as long as all the rest
         // of it. When it can't say, the rules are loaded once more, which changes nothing.
         let is_loaded = || nftables::has_table(&instance.nft_table()).unwrap_or(false);
-        if is_loaded() && forwarding.is_applied(&link) {
+        if is_loaded() && forwarding.is_applied(&link) && gateway::does(instance, &duty) {
             return Ok(());
         }
         let _turn = lock::netns_lock()?;
@@ -158,8 +203,9 @@ impl Network {
             // It was taken down meanwhile.
             return Ok(());
         }
-        if !is_loaded() {
-            load_rules(instance, self.subnet, &forwarding)?;
+        let gateway = gateway::ensure(instance, guest, &duty)?;
+        if gateway.is_new || !is_loaded() {
+            load_rules(instance, self.subnet, &forwarding, gateway.ports)?;
         }
         forwarding.apply(&link)
     }
@@ -169,7 +215,8 @@ impl Network {
         let _turn = lock::netns_lock()?;
         remove(instance)?;
         let _ = std::fs::remove_file(instance.network_record());
-        Ok(())
+        // Last: without a network nobody starts it again.
+        Ok(gateway::stop(instance)?)
     }
 }
 
@@ -177,8 +224,9 @@ fn load_rules(
     instance: &Instance,
     subnet: Subnet,
     forwarding: &forwarding::Plan,
+    ports: GatewayPorts,
 ) -> Result<(), NetworkError> {
-    let rules = ruleset::text(&instance.nft_table(), &instance.link(), subnet, &forwarding.opened());
+    let rules = ruleset::text(&instance.nft_table(), &instance.link(), subnet, &forwarding.opened(), ports);
     Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&rules)?;
     Ok(())
 }

@@ -24,6 +24,7 @@ use sampan_model::instance::Instance;
 use sampan_model::integration::PLACE;
 use sampan_model::network::Subnet;
 use sampan_model::registry::{Entry, ImageRecord, Phase};
+use sampan_model::settings::Settings;
 
 use crate::distro::{Running, control_socket, record};
 use crate::distros::layers::Layers;
@@ -264,8 +265,8 @@ impl Platform for Native {
         self.share_working_tree(tree, sink)
     }
 
-    fn connect(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
-        self.bring_up_network(subnet, sink)
+    fn connect(&self, settings: &Settings, sink: Sink<'_>) -> Result<(), Error> {
+        self.bring_up_network(settings, sink)
     }
 
     fn start(&self, boot: &Boot<'_>, sink: Sink<'_>) -> Result<(), Error> {
@@ -305,6 +306,7 @@ impl Platform for Native {
             let path = socket.path.clone().unwrap_or_else(own);
             sockets.push(SocketSpec { name: socket.name.clone(), path, mode, gid });
         }
+        let subnet = self.claim_subnet(boot.subnet);
         let spec = LaunchSpec {
             name: boot.name.to_owned(),
             guid: entry.guid,
@@ -318,7 +320,8 @@ impl Platform for Native {
                 Placement { from: self.instance.integration(), to: PathBuf::from(PLACE) },
             ],
             cgroup,
-            resolv_conf: resolver::resolv_conf(),
+            resolv_conf: resolver::by_gateway(subnet).to_string(),
+            host_gateway: subnet.map(Subnet::services),
             sockets,
             services: boot.services.clone(),
             docker_proxy: self.guest.beside(DOCKER_PROXY),

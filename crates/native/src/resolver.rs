@@ -1,25 +1,24 @@
-//! The host's resolvers, as distributions get them.
+//! `resolv.conf` of distributions.
 
 use std::fs;
 
-/// Text of a `resolv.conf` with the host's resolvers. A stub that listens on the host's loopback can't be reached from there: what
-/// the stub itself asks is taken then.
-pub(crate) fn resolv_conf() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let usable = |text: &str| -> Vec<String> {
-        let server = |line: &str| line.strip_prefix("nameserver").map(str::trim).map(str::to_owned);
-        let reachable = |address: &String| !address.starts_with("127.") && address != "::1";
-        text.lines().filter_map(server).filter(reachable).collect()
-    };
-    let mut servers = usable(&read("/etc/resolv.conf"));
-    if servers.is_empty() {
-        servers = usable(&read("/run/systemd/resolve/resolv.conf"));
+use sampan_model::network::Subnet;
+use sampan_model::wsl::resolv_conf::ResolvConf;
+
+/// Where the host says which resolvers it has.
+const HOST_S: &str = "/etc/resolv.conf";
+
+/// What a distribution in the shared network gets: the gateway, which follows the host, and the host's domains. The
+/// address stays the same, because containers keep the file that they were made with. None without a network.
+pub(crate) fn by_gateway(subnet: Option<Subnet>) -> ResolvConf {
+    let host = of_the_host();
+    match subnet {
+        Some(subnet) => host.served_by(subnet.gateway()),
+        None => ResolvConf::default(),
     }
-    let mut text = "# Written by Sampan at each start, from the resolvers of the host.\n".to_owned();
-    for server in servers {
-        text.push_str("nameserver ");
-        text.push_str(&server);
-        text.push('\n');
-    }
-    text
+}
+
+/// What the host itself has, and so a distribution in its network.
+pub(crate) fn of_the_host() -> ResolvConf {
+    ResolvConf::parse(&fs::read_to_string(HOST_S).unwrap_or_default())
 }

@@ -1,11 +1,13 @@
-//! Forwarders of published ports: from a listening socket to a container.
+//! Forwarders: from published ports to containers, and from the host's address to what listens at its loopback.
 //!
 //! The runtime's threads are in the network of the containers, so that what they connect from is there; the sockets that
 //! clients come to may be from another one. A socket keeps the network in which it was made.
 
 mod datagrams;
+mod loopback;
 
 pub use self::datagrams::serve_datagrams;
+pub use self::loopback::serve_loopback;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +25,21 @@ const LAST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Forwards connections to `container` until the future is dropped; those that are open then end with it.
 pub async fn serve_connections(listener: TcpListener, container: SocketAddr) {
+    serve_each(listener, |client| async move {
+        match TcpStream::connect(container).await {
+            Ok(server) => join(&client, &server).await,
+            // As a port looks at which nobody listens.
+            Err(_) => reset(&client),
+        }
+    })
+    .await;
+}
+
+/// Does with each client what `attend` does, until the future is dropped.
+async fn serve_each<F>(listener: TcpListener, attend: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut open = tokio::task::JoinSet::new();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -30,7 +47,7 @@ pub async fn serve_connections(listener: TcpListener, container: SocketAddr) {
             Some(_) = open.join_next() => {}
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
                 pause = FIRST_PAUSE;
-                open.spawn(forward(client, container));
+                open.spawn(attend(client));
             } else {
                 // Out of descriptors or memory: who waits in the queue is served when a connection has ended.
                 sleep(pause).await;
@@ -40,21 +57,17 @@ pub async fn serve_connections(listener: TcpListener, container: SocketAddr) {
     }
 }
 
-async fn forward(client: TcpStream, container: SocketAddr) {
-    let Ok(server) = TcpStream::connect(container).await else {
-        // As a port looks at which nobody listens.
-        return reset(&client);
-    };
+/// Forwards between two connections until both have said all they had to say.
+async fn join(client: &TcpStream, server: &TcpStream) {
     let ready = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
     if ready.is_err() {
         return;
     }
-    let both =
-        async { tokio::try_join!(splice::one_way(&client, &server), splice::one_way(&server, &client)) };
+    let both = async { tokio::try_join!(splice::one_way(client, server), splice::one_way(server, client)) };
     if both.await.is_err() {
         // One side broke off: so does the other, and no end of data is feigned.
-        reset(&client);
-        reset(&server);
+        reset(client);
+        reset(server);
     }
 }
 

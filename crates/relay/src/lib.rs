@@ -1,9 +1,10 @@
-//! Moves bytes: between two streams, from the host's Docker socket to the engine's, from published ports to containers, and in
-//! small HTTP exchanges over unix sockets. The only crate that knows Docker's API.
+//! Moves bytes: between two streams, from the host's Docker socket to the engine's, from published ports to containers, in
+//! small HTTP exchanges over unix sockets, and questions for names. The only crate that knows Docker's API.
 #![forbid(unsafe_code)]
 
 pub mod docker;
 pub mod forward;
+pub mod names;
 pub mod proxy;
 pub mod pump;
 mod splice;

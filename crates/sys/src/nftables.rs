@@ -3,7 +3,7 @@
 //! Numbers and layouts are those of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
 //! `linux/netfilter/nf_tables.h`.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -66,9 +66,12 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Waits until something has changed and nothing more has for `quiet`, or changes have gone on for five times that.
-    pub fn wait(&self, quiet: Duration) -> Result<()> {
-        poll::wait_for(&self.0, None)?;
+    /// Waits until something has changed and nothing more has for `quiet`, or changes have gone on for five times that; or
+    /// until `process`, a pidfd, has ended, and then for the same time.
+    pub fn wait(&self, quiet: Duration, process: Option<&OwnedFd>) -> Result<()> {
+        let awaited: Vec<BorrowedFd<'_>> =
+            [Some(&self.0), process].into_iter().flatten().map(AsFd::as_fd).collect();
+        poll::wait_readable(&awaited, None)?;
         let end = Instant::now() + quiet * 5;
         let mut message = [0; 4096];
         while poll::wait_for(&self.0, Some(quiet))? {

@@ -43,13 +43,13 @@ fn changes_are_heard_of() {
         let changes = Changes::subscribe().expect("a socket");
         for words in [&["add", "table", "inet", "sampan_1"][..], &["flush", "ruleset"]] {
             nft(words);
-            changes.wait(Duration::from_millis(10)).expect("there was one");
+            changes.wait(Duration::from_millis(10), None).expect("there was one");
         }
         // Far more than the socket holds: it is heard of all the same.
         let many: Vec<String> = (0..2000).map(|number| format!("add table inet t{number}")).collect();
         let mut load = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().expect("nft");
         load.stdin.take().expect("a pipe").write_all(many.join("\n").as_bytes()).expect("nft reads");
         assert!(load.wait().expect("nft").success());
-        changes.wait(Duration::from_millis(10)).expect("there were some");
+        changes.wait(Duration::from_millis(10), None).expect("there were some");
     });
 }

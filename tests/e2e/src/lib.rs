@@ -21,6 +21,7 @@ pub mod listing;
 pub mod netns;
 pub mod processes;
 pub mod random;
+pub mod resolver;
 pub mod roots;
 pub mod shared;
 pub mod tools;

@@ -32,6 +32,7 @@ mod logs;
 mod machines;
 mod mount_places;
 mod mounting;
+mod names;
 mod network;
 mod not_root;
 mod ports;
@@ -64,6 +65,7 @@ pub(crate) fn all() -> Vec<Case> {
         integration_switch::cases(),
         socket::cases(),
         streams::cases(),
+        names::cases(),
         network::cases(),
         ports::cases(),
         machines::cases(),

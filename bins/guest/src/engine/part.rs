@@ -90,8 +90,8 @@ impl Part {
         format!("{self} did not {missed} within {} s", deadline.as_secs())
     }
 
-    pub(super) fn arguments(self) -> &'static [&'static str] {
-        match self {
+    pub(super) fn arguments(self) -> Vec<String> {
+        let fixed: &[&str] = match self {
             Self::Containerd => &["--config", CONTAINERD_CONFIG_FILE],
             Self::Dockerd => &[
                 "--host=unix:///run/docker.sock",
@@ -102,7 +102,11 @@ impl Part {
                 "--group=root",
                 "--userland-proxy-path=/run/sampan/docker-proxy",
             ],
-        }
+        };
+        // What `--add-host NAME:host-gateway` means: without it the bridge's own address, which is not the host.
+        let gateway = std::env::var("SAMPAN_HOST_GATEWAY").ok().filter(|_| self == Self::Dockerd);
+        let gateway = gateway.map(|address| format!("--host-gateway-ip={address}"));
+        fixed.iter().map(|&word| word.to_owned()).chain(gateway).collect()
     }
 
     /// Its program file.

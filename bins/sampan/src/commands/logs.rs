@@ -20,8 +20,8 @@ use crate::{access, commands, output, service};
 use super::Session;
 
 /// The units that have a log, in the order in which they start.
-const UNITS: [&str; 8] =
-    ["sampand", "hub", "docker-desktop", "engine", "containerd", "dockerd", "api", "ports"];
+const UNITS: [&str; 9] =
+    ["sampand", "hub", "gateway", "docker-desktop", "engine", "containerd", "dockerd", "api", "ports"];
 
 /// Runs the verb.
 pub(crate) fn run(session: &Session, options: &Logs) -> Result<ExitCode, Problem> {

@@ -62,7 +62,7 @@ impl Engine {
         let runs = self.platform.is_running(ENGINE)?;
         if runs && upgrade.is_none() {
             self.platform.prepare(sink)?;
-            self.platform.connect(settings.vpnkit_cidr, sink)?;
+            self.platform.connect(&settings, sink)?;
             let already = matches!(self.report()?.state, EngineState::Running);
             if !already {
                 self.kick()?;
@@ -178,6 +178,7 @@ impl Engine {
         let boot = Boot {
             name: ENGINE,
             disks: &[(DATA, "/var/lib/docker")],
+            subnet: settings.vpnkit_cidr,
             logs: "/var/log/sampan",
             sockets: vec![
                 socket("engine", None),
@@ -188,7 +189,7 @@ impl Engine {
         };
         // Side by side: the daemons load their programs from the disk meanwhile, and need no network for that.
         std::thread::scope(|scope| {
-            let network = scope.spawn(|| self.platform.connect(settings.vpnkit_cidr, sink));
+            let network = scope.spawn(|| self.platform.connect(settings, sink));
             let started = self.platform.start(&boot, sink);
             network.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(started)
         })?;

@@ -1,39 +1,39 @@
-//! `resolv.conf` of distributions, made of the host's (resolv.conf(5)).
+//! `resolv.conf`: what the host has, and what distributions get (resolv.conf(5)).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
-
-/// The most servers that resolvers ask (resolv.conf(5), `MAXNS`).
-const MOST_SERVERS: usize = 3;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Name servers and the domains that are tried for short names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resolvers {
-    /// Addresses of at most three servers, in the order in which they are asked.
+pub struct ResolvConf {
+    /// Addresses, in the order in which they are asked; `fe80::1%eth0` names a link of the host.
     pub servers: Vec<String>,
     /// Domains.
     pub search: Vec<String>,
 }
 
-impl Resolvers {
-    /// Takes what a distribution can use from `texts`, the best one first: `/etc/resolv.conf` of the host,
-    /// and what a stub on the host asks itself (`/run/systemd/resolve/resolv.conf`).
-    ///
-    /// Servers on the host's loopback, or behind a link of the host, are out of reach from another network
-    /// namespace. They are taken only when no text has another one: a distribution that shares the host's
-    /// network reaches them.
-    pub fn from_host(texts: &[&str]) -> Self {
-        let parsed: Vec<Self> = texts.iter().map(|text| parse(text)).collect();
-        let reachable = |resolvers: &Self| -> Vec<String> {
-            resolvers.servers.iter().filter(|server| is_reachable(server)).cloned().collect()
-        };
-        let servers = parsed.iter().map(reachable).find(|servers| !servers.is_empty());
-        let any =
-            || parsed.iter().map(|resolvers| resolvers.servers.clone()).find(|servers| !servers.is_empty());
-        let mut servers = servers.or_else(any).unwrap_or_default();
-        servers.truncate(MOST_SERVERS);
-        let search = parsed.into_iter().map(|resolvers| resolvers.search).find(|search| !search.is_empty());
-        Self { servers, search: search.unwrap_or_default() }
+impl ResolvConf {
+    /// All servers of a text, and its last `search` or `domain` line.
+    pub fn parse(text: &str) -> Self {
+        let mut conf = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            match words.next() {
+                Some("nameserver") => {
+                    conf.servers.extend(words.next().filter(|server| is_address(server)).map(str::to_owned));
+                }
+                Some("search") => conf.search = words.map(str::to_owned).collect(),
+                Some("domain") => conf.search = words.take(1).map(str::to_owned).collect(),
+                _ => {}
+            }
+        }
+        conf
+    }
+
+    /// The same with this server alone.
+    #[must_use]
+    pub fn served_by(self, server: Ipv4Addr) -> Self {
+        Self { servers: vec![server.to_string()], ..self }
     }
 
     /// The whole file, with a heading that says who writes it and how to stop that.
@@ -48,46 +48,18 @@ impl Resolvers {
     }
 }
 
-impl fmt::Display for Resolvers {
+impl fmt::Display for ResolvConf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.servers.iter().try_for_each(|server| writeln!(f, "nameserver {server}"))?;
         if self.search.is_empty() { Ok(()) } else { writeln!(f, "search {}", self.search.join(" ")) }
     }
 }
 
-/// All servers of one text, and its last `search` or `domain` line.
-fn parse(text: &str) -> Resolvers {
-    let mut resolvers = Resolvers::default();
-    for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        match words.next() {
-            Some("nameserver") => resolvers
-                .servers
-                .extend(words.next().filter(|server| address(server).is_some()).map(str::to_owned)),
-            Some("search") => resolvers.search = words.map(str::to_owned).collect(),
-            Some("domain") => resolvers.search = words.take(1).map(str::to_owned).collect(),
-            _ => {}
-        }
-    }
-    resolvers
-}
-
-/// The address of `fe80::1%eth0` or `1.1.1.1`.
-fn address(server: &str) -> Option<IpAddr> {
+fn is_address(server: &str) -> bool {
     match server.split_once('%') {
-        Some((address, _link)) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        None => server.parse().ok(),
+        Some((address, _link)) => address.parse::<Ipv6Addr>().is_ok(),
+        None => server.parse::<IpAddr>().is_ok(),
     }
-}
-
-fn is_reachable(server: &str) -> bool {
-    let far = |address: IpAddr| {
-        // An IPv4 address in IPv6 notation goes where the IPv4 address goes.
-        let address = address.to_canonical();
-        // The unspecified address means the machine itself.
-        !address.is_loopback() && !address.is_unspecified()
-    };
-    !server.contains('%') && address(server).is_some_and(far)
 }
 
 #[cfg(test)]
@@ -95,31 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_servers_are_the_last_resort() {
-        let stub = "# stub\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example.org\n";
-        let behind = "nameserver ::1\nnameserver 0.0.0.0\n\
-            nameserver 10.0.0.1\nnameserver fe80::1%wlan0\nnameserver 2001:db8::1\n";
-        let resolvers = Resolvers::from_host(&[stub, behind]);
-        assert_eq!(resolvers.servers, ["10.0.0.1", "2001:db8::1"]);
-        assert_eq!(resolvers.search, ["example.org"]);
-        assert_eq!(Resolvers::from_host(&[stub, ""]).servers, ["127.0.0.53"]);
-        assert_eq!(
-            Resolvers::from_host(&["nameserver ::ffff:127.0.0.1", "nameserver 9.9.9.9"]).servers,
-            ["9.9.9.9"]
-        );
-        assert_eq!(Resolvers::from_host(&[]), Resolvers::default());
-    }
-
-    #[test]
-    fn the_last_domain_counts_and_three_servers_at_most() {
-        let text = "search a b\ndomain c d\n;nameserver 9.9.9.9\nnameserver x\nnameserver\n".to_owned()
-            + &"nameserver 1.1.1.1 # one\n".repeat(5);
-        let resolvers = Resolvers::from_host(&[&text]);
-        assert_eq!(resolvers.servers, ["1.1.1.1"; 3]);
-        assert_eq!(
-            resolvers.to_string(),
-            "nameserver 1.1.1.1\nnameserver 1.1.1.1\nnameserver 1.1.1.1\nsearch c\n"
-        );
-        assert!(resolvers.render().ends_with(&format!("# generateResolvConf = false\n{resolvers}")));
+    fn the_last_domain_counts_and_what_is_no_address_does_not() {
+        let text = "search a b\ndomain c d\n;nameserver 9.9.9.9\nnameserver x\nnameserver\n\
+            nameserver 127.0.0.53 # a stub\noptions edns0 trust-ad\nnameserver fe80::1%wlan0\n";
+        let conf = ResolvConf::parse(text);
+        assert_eq!(conf.servers, ["127.0.0.53", "fe80::1%wlan0"]);
+        assert_eq!(conf.search, ["c"]);
+        let inside = conf.served_by(Ipv4Addr::new(192, 168, 65, 1));
+        assert_eq!(inside.to_string(), "nameserver 192.168.65.1\nsearch c\n");
+        assert!(inside.render().ends_with(&format!("# generateResolvConf = false\n{inside}")));
+        assert_eq!(ResolvConf::parse("").to_string(), "");
     }
 }

@@ -103,7 +103,7 @@ fn files(section: &mut Section) {
     section.check("H23", entries(more.as_bytes()).to_string(), "127.0.0.1\twsl.dev\n".to_owned());
 
     let host = "nameserver 1.1.1.1\nnameserver 1.1.1.2\nsearch foo.microsoft.com bar.microsoft.com\n";
-    let resolvers = resolv_conf::Resolvers::from_host(&[host]);
+    let resolvers = resolv_conf::ResolvConf::parse(host);
     section.check("H25", resolvers.to_string(), host.to_owned());
     section.check("H25", resolvers.render().ends_with(host), true);
 

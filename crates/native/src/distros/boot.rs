@@ -85,8 +85,7 @@ impl Distros {
         native.publish_askers_for(Some(&spec)).into_iter().for_each(warn);
         // Side by side: a program in it needs the network only when it runs.
         let started = std::thread::scope(|scope| {
-            let network =
-                (entry.version == 2).then(|| scope.spawn(|| native.connect(settings.vpnkit_cidr, &sink)));
+            let network = (entry.version == 2).then(|| scope.spawn(|| native.connect(&settings, &sink)));
             let started = match Running::boot(&native.guest, &spec, layer, limit) {
                 Err(error) if !checked && is_refused(&error) && self.mend(entry, &mut spec, tell) => {
                     Running::boot(&native.guest, &spec, begin_layer(&spec.root), limit)
@@ -189,7 +188,11 @@ impl Distros {
             paths: instance.integration().join(integration::path_socket(&guid)),
             programs: instance.programs(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            resolv_conf: resolver::resolv_conf(),
+            resolv_conf: match entry.version {
+                2 => resolver::by_gateway(self.native.claim_subnet(settings.vpnkit_cidr)),
+                _ => resolver::of_the_host(),
+            }
+            .render(),
             hosts: hosts(Path::new("/etc/hosts"), tell),
             folders: shared_folders(settings),
             integration: Some(self.native.integration_of(entry, settings)),

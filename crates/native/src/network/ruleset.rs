@@ -1,9 +1,10 @@
 //! The instance's nft table. Replaced as a whole, in one transaction; nothing is ever changed in anybody else's.
 
+use sampan_model::gateway::GatewayPorts;
 use sampan_model::network::Subnet;
 
-/// The table's text for `nft -f`. `opened`: uplinks that forward only because of us.
-pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str]) -> String {
+/// The table's text for `nft -f`. `opened`: uplinks that forward only because of us; `ports`: where the gateway listens.
+pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str], ports: GatewayPorts) -> String {
     let quoted: Vec<String> = opened.iter().map(|uplink| format!("\"{uplink}\"")).collect();
     let neighbours = if quoted.is_empty() {
         String::new()
@@ -13,11 +14,31 @@ pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str]) -> 
             quoted.join(", ")
         )
     };
+    let (gateway, services) = (subnet.gateway(), subnet.services());
+    let GatewayPorts { names, services: forwarder } = ports;
+    // The address of the services is redirected and not routed to the loopback: that would need `route_localnet`, which
+    // opens all of it the moment that somebody flushes the rules.
     format!(
         r#"table inet {table} {{
 }}
 delete table inet {table}
 table inet {table} {{
+  chain prerouting {{
+    type nat hook prerouting priority dstnat - 10; policy accept;
+    iifname "{link}" ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {gateway}:{names} comment "names"
+    iifname "{link}" ip daddr {{ {gateway}, {services} }} meta l4proto tcp dnat ip to {services}:{forwarder} comment "the host's services"
+  }}
+  chain input {{
+    type filter hook input priority filter - 5; policy accept;
+    iifname "lo" accept
+    iifname != "{link}" ip daddr {subnet} drop comment "nobody else comes to these addresses"
+    iifname != "{link}" accept
+    ct state established,related accept
+    ct status dnat ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport {names} accept comment "names"
+    ct status dnat ip daddr {services} tcp dport {forwarder} accept comment "the host's services"
+    icmp type echo-request accept
+    ip daddr {{ 127.0.0.0/8, {subnet} }} reject comment "all else of the host at these addresses"
+  }}
   chain forward {{
     type filter hook forward priority filter - 5; policy accept;
     iifname "{link}" accept comment "distributions to the world"
@@ -40,7 +61,8 @@ mod tests {
 
     #[test]
     fn the_table_is_replaced_as_a_whole_and_names_only_itself() {
-        let text = text("sampan_1", "smpn1", Subnet::DEFAULT, &["eth0", "wlan0"]);
+        let ports = GatewayPorts { names: 4053, services: 4001 };
+        let text = text("sampan_1", "smpn1", Subnet::DEFAULT, &["eth0", "wlan0"], ports);
         assert!(text.contains("delete table inet sampan_1\n"));
         assert!(text.contains(r#"iifname { "eth0", "wlan0" } oifname != "smpn*" ct state new drop"#));
         assert_eq!(text.matches("table inet").count(), text.matches("table inet sampan_1").count());

@@ -9,6 +9,7 @@ use sampan_backend::{Error, settings};
 use sampan_model::api::{ErrorCode, Event};
 use sampan_model::distro::ENGINE;
 use sampan_model::engine::Stage;
+use sampan_model::gateway::Duty;
 use sampan_model::guest::{ProcessId, SharedFolder};
 use sampan_model::network::Subnet;
 use sampan_model::registry::Entry;
@@ -21,7 +22,7 @@ use crate::distros::limits;
 use crate::distros::turns::{Doing, Turn};
 use crate::hub::{Hub, present, shared_folders};
 use crate::network::Network;
-use crate::{cgroup, working_trees};
+use crate::{cgroup, gateway, working_trees};
 
 /// How long nobody has to change the packet filter before it is looked at: a firewall is reloaded in many steps.
 const QUIET: Duration = Duration::from_millis(200);
@@ -101,43 +102,64 @@ impl Native {
         Ok(())
     }
 
-    pub(super) fn bring_up_network(&self, subnet: Option<Subnet>, sink: Sink<'_>) -> Result<(), Error> {
+    pub(super) fn bring_up_network(&self, settings: &Settings, sink: Sink<'_>) -> Result<(), Error> {
         let _one = self.one_at_a_time();
         let hub = self.living_hub()?;
         let netns = hub.netns()?;
+        let duty = |subnet| duty(settings, subnet);
         if let Some(network) = Network::find(&self.instance, netns) {
-            network.mend(&self.instance)?;
+            network.mend(&self.instance, &self.guest, duty)?;
         } else {
             stage(sink, Stage::Network);
-            Network::set_up(&self.instance, &hub, netns, subnet)?;
+            let network = Network::claim(&self.instance, &hub, netns, settings.vpnkit_cidr)?;
+            network.complete(&self.instance, &self.guest, &hub, duty)?;
         }
         Ok(())
     }
 
-    /// Puts back what somebody takes away of the instance's rules (`nft flush ruleset`, a firewall that is restarted), for as
-    /// long as this process lives. What can't be done is told.
-    pub fn keep_rules(self: &Arc<Self>, tell: impl Fn(String) + Send + 'static) {
+    /// The subnet of the network, whether it is up already or will be in a moment. None: there can be none; why is told by
+    /// whoever brings it up.
+    pub(crate) fn claim_subnet(&self, wanted: Option<Subnet>) -> Option<Subnet> {
+        let hub = self.hub().ok()??;
+        let netns = hub.netns().ok()?;
+        let network = Network::claimed(&self.instance, netns)
+            .or_else(|| Network::claim(&self.instance, &hub, netns, wanted).ok());
+        network.map(|network| network.subnet)
+    }
+
+    /// Puts back what somebody takes away of the instance's rules (`nft flush ruleset`, a firewall that is restarted), and
+    /// the gateway when it dies, for as long as this process lives. What can't be done is told.
+    pub fn keep_network(self: &Arc<Self>, tell: impl Fn(String) + Send + 'static) {
         let changes = match nftables::Changes::subscribe() {
             Ok(changes) => changes,
             Err(error) => {
-                return tell(format!("{error}: rules that are taken away come back with the next start"));
+                return tell(format!(
+                    "{error}: what is taken away of the network comes back with the next start"
+                ));
             }
         };
         let native = Arc::clone(self);
         std::thread::spawn(move || {
-            while changes.wait(QUIET).is_ok() {
-                if let Err(error) = native.restore_rules() {
+            loop {
+                // A new gateway is followed by new rules, which are a change.
+                let gateway = gateway::alive(&native.instance);
+                match changes.wait(QUIET, gateway.as_ref()) {
+                    Ok(()) => {}
+                    Err(error) => return tell(error.to_string()),
+                }
+                if let Err(error) = native.restore_network() {
                     tell(error.to_string());
                 }
             }
         });
     }
 
-    fn restore_rules(&self) -> Result<(), Error> {
+    fn restore_network(&self) -> Result<(), Error> {
         let _one = self.one_at_a_time();
         let Some(hub) = self.hub()? else { return Ok(()) };
         if let Some(network) = Network::find(&self.instance, hub.netns()?) {
-            network.mend(&self.instance)?;
+            let settings = settings::load(&self.instance.settings())?;
+            network.mend(&self.instance, &self.guest, |subnet| duty(&settings, subnet))?;
         }
         Ok(())
     }
@@ -173,6 +195,11 @@ impl Native {
     fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the gateway is to do.
+fn duty(settings: &Settings, subnet: Subnet) -> Duty {
+    Duty { subnet, hidden: settings.dns_inhibition, loopback: settings.host_loopback.clone() }
 }
 
 fn shared(folder: &Path) -> Event {

@@ -80,7 +80,14 @@ fn the_engine_does_not_start_on_a_disk_that_is_worked_on() {
     let base = tempfile::tempdir().unwrap();
     let native = native(base.path());
     let disks = [(DATA, "/var/lib/docker")];
-    let boot = Boot { name: ENGINE, disks: &disks, logs: "/l", sockets: Vec::new(), services: Vec::new() };
+    let boot = Boot {
+        name: ENGINE,
+        disks: &disks,
+        subnet: None,
+        logs: "/l",
+        sockets: Vec::new(),
+        services: Vec::new(),
+    };
     let entry = native.known(ENGINE).unwrap();
     assert_eq!(native.turns_for(&entry, &boot).unwrap().len(), 2);
     let _export = native.turns.take(guid(2), Doing::Exporting).unwrap();

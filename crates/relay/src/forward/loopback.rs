@@ -1,0 +1,79 @@
+//! From an address of the host, as distributions see it, to what listens at the host's loopback.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use rustix::net::sockopt::ip_original_dst;
+use sampan_model::gateway::HostLoopback;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{join, reset, serve_each};
+
+/// Forwards each connection to the port of the loopback that its client asked for, if that is allowed, until the future is
+/// dropped. The packet filter has led them all to `listener`, and knows where they wanted to go.
+pub async fn serve_loopback(listener: TcpListener, allowed: HostLoopback) {
+    let allowed = Arc::new(allowed);
+    serve_each(listener, |client| {
+        let allowed = Arc::clone(&allowed);
+        async move {
+            // Who came by itself, without the packet filter, wanted nothing that can be known.
+            let Ok(wanted) = wanted_port(&client) else { return reset(&client) };
+            match connect(wanted, &allowed).await {
+                Ok(server) => join(&client, &server).await,
+                Err(_) => reset(&client),
+            }
+        }
+    })
+    .await;
+}
+
+fn wanted_port(client: &TcpStream) -> io::Result<u16> {
+    let wanted = SocketAddr::V4(ip_original_dst(client)?);
+    if wanted == client.local_addr()? {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(wanted.port())
+}
+
+async fn connect(port: u16, allowed: &HostLoopback) -> io::Result<TcpStream> {
+    if !allowed.allows(port) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(server) => Ok(server),
+        Err(_) => TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_loopbacks_are_tried_and_what_is_not_allowed_is_not() {
+        let four = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let six = TcpListener::bind("[::1]:0").await.unwrap();
+        for listener in [&four, &six] {
+            let port = listener.local_addr().unwrap().port();
+            assert!(connect(port, &HostLoopback::All).await.is_ok());
+            assert!(connect(port, &HostLoopback::Ports(vec![port])).await.is_ok());
+            for refused in [HostLoopback::Off, HostLoopback::Ports(vec![port - 1])] {
+                let error = connect(port, &refused).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_not_led_here_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let task = tokio::spawn(serve_loopback(listener, HostLoopback::All));
+        let mut client = TcpStream::connect(at).await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        task.abort();
+    }
+}
