@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -83,9 +84,8 @@ async fn copy(from: &impl Socket, to: &impl Socket) -> io::Result<bool> {
     while passed < MUCH {
         // Made when there is something: a connection that is idle holds none.
         let read = || {
-            let mut piece = vec![0; PIECE];
-            let length = rustix::io::read(from, &mut piece)?;
-            piece.truncate(length);
+            let mut piece = Vec::with_capacity(PIECE);
+            rustix::io::read(from, spare_capacity(&mut piece))?;
             Ok(piece)
         };
         let piece = from.ready(Interest::READABLE, read).await?;

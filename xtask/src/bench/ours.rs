@@ -77,10 +77,21 @@ impl<'a> OurInstance<'a> {
         succeed(self.command().args(arguments))
     }
 
+    /// The engine's address in its network.
+    pub(super) fn engine_address(&self) -> Result<String> {
+        let status: serde_json::Value = serde_json::from_str(&self.output(&["--format", "json", "status"])?)?;
+        let subnet = status["subnet"].as_str().context("the engine has no network")?;
+        Ok(subnet.replace(".0/24", ".3"))
+    }
+
     /// Runs `docker` with these arguments. Returns what it printed.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Result<String> {
+        self.output(&[&["docker"], arguments].concat())
+    }
+
+    fn output(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.command();
-        command.arg("docker").args(arguments).stdout(std::process::Stdio::piped());
+        command.args(arguments).stdout(std::process::Stdio::piped());
         let output = command.output().with_context(|| format!("cannot start {}", tools::name(&command)))?;
         if !output.status.success() {
             bail!("{command:?} failed");

@@ -152,15 +152,15 @@ async fn answer(
         let readable = timeout_at(deadline, container.readable()).await;
         match readable {
             Ok(_) => {
-                let mut buffer = vec![0; LONGEST];
-                match container.try_recv(&mut buffer) {
-                    Ok(length) => {
-                        patience = ANSWERED;
-                        let _ = front.send(&buffer[..length], client).await; // who has gone misses nothing
-                    }
-                    // Nobody listens there (ICMP says so), or not yet: the client may try again.
-                    Err(_) => tokio::task::yield_now().await,
+                // Whoever is silent holds none, and it is not filled with zeroes for every datagram.
+                let mut buffer = Vec::with_capacity(LONGEST);
+                while container.try_recv_buf(&mut buffer).is_ok() {
+                    patience = ANSWERED;
+                    let _ = front.send(&buffer, client).await; // who has gone misses nothing
+                    buffer.clear();
                 }
+                // Nothing more, or nobody listens there (ICMP says so): the client may try again.
+                tokio::task::yield_now().await;
             }
             Err(_) if spoke.swap(false, Ordering::Relaxed) => {}
             Err(_) => break,

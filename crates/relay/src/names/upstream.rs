@@ -74,9 +74,10 @@ async fn by_datagram(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> 
 
 /// The room for the largest datagram is needed for a moment, and not for as long as one waits.
 fn receive_one(socket: &UdpSocket) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; LONGEST];
-    let length = socket.try_recv(&mut buffer)?;
-    Ok(buffer[..length].to_vec())
+    let mut buffer = Vec::with_capacity(LONGEST);
+    socket.try_recv_buf(&mut buffer)?;
+    buffer.shrink_to_fit();
+    Ok(buffer)
 }
 
 async fn by_connection(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {

@@ -45,7 +45,7 @@ struct Figures {
 }
 
 /// Measures the ways in turn. The first is what the others are compared with.
-pub(super) fn compare(load: Load, ways: &[Way], runs: usize, spell: Duration) -> Result<()> {
+pub(super) fn compare(load: Load, from: &str, ways: &[Way], runs: usize, spell: Duration) -> Result<()> {
     let mut figures: Vec<Figures> = ways.iter().map(|_| Figures::default()).collect();
     for _ in 0..runs {
         for (way, figures) in ways.iter().zip(&mut figures) {
@@ -56,8 +56,8 @@ pub(super) fn compare(load: Load, ways: &[Way], runs: usize, spell: Duration) ->
             figures.costs.push((after - before) / (rate * spell.as_secs_f64()));
         }
     }
-    let (unit, scale) = load.unit();
-    println!("  {}, {unit}", load.name());
+    let (_, scale) = load.unit();
+    println!("    {from}");
     let first = (median(&figures[0].rates), median(&figures[0].costs));
     for (way, figures) in ways.iter().zip(&figures) {
         let [min, middle, max] = range(&figures.rates).map(|rate| rate / scale);
@@ -69,7 +69,7 @@ pub(super) fn compare(load: Load, ways: &[Way], runs: usize, spell: Duration) ->
             _ => String::new(),
         };
         println!(
-            "    {:13} min {min:.digits$}, median {middle:.digits$}, max {max:.digits$}: {:.2}x{cost}",
+            "      {:12} min {min:.digits$}, median {middle:.digits$}, max {max:.digits$}: {:.2}x{cost}",
             way.name,
             median(&figures.rates) / first.0,
         );
@@ -111,7 +111,7 @@ impl StockProxy {
     pub(super) fn start(engine: u32, proto: &str, port: u16, address: &str, to: u16) -> Result<Self> {
         // The program says on descriptor 3 whether it listens.
         let script = format!(
-            "exec nsenter -t {engine} -n -m docker-proxy -proto {proto} -host-ip 127.0.0.1 -host-port {port} \
+            "exec nsenter -t {engine} -n -m docker-proxy -proto {proto} -host-ip 0.0.0.0 -host-port {port} \
              -container-ip {address} -container-port {to} 3>&1 </dev/null 2>/dev/null"
         );
         let mut command = tools::command("setpriv", Path::new("/"));
