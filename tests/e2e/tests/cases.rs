@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod disk_full;
 mod docker_inside;
+mod docker_proxy;
 mod first_start;
 mod hardening;
 mod host_paths;
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
         first_start::cases(),
         containers::cases(),
         docker_inside::cases(),
+        docker_proxy::cases(),
         host_paths::cases(),
         integration_paths::cases(),
         integration_socket::cases(),
