@@ -8,15 +8,17 @@ use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-use sampan_model::gateway::{Duty, GatewayPorts, GatewayRecord, GatewaySpec};
+use sampan_model::gateway::{AskGatewaySpec, Duty, GatewayPorts, GatewayRecord, GatewaySpec};
 use sampan_model::guest::{Answer, ProcessId};
 use sampan_relay::forward::serve_loopback;
 use sampan_relay::names::{Names, Resolvers};
 use sampan_sys::capability::{self, CapabilitySet};
+use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord, Standard};
 
 use crate::{descriptors, verb};
@@ -27,6 +29,14 @@ const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.c
 
 /// How often a port is looked for that is free for UDP as well as TCP.
 const ATTEMPTS: usize = 16;
+
+/// A question for the address of `host.docker.internal` (RFC 1035, 4.1).
+const QUESTION: [u8; 38] =
+    *b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04host\x06docker\x08internal\x00\x00\x01\x00\x01";
+
+/// How long the gateway is waited for, and how often it is asked: it answers within a millisecond.
+const PATIENCE: Duration = Duration::from_millis(200);
+const TRIES: usize = 3;
 
 /// The user and the group that nobody has.
 const NOBODY: u32 = 65_534;
@@ -52,6 +62,17 @@ pub(crate) fn run(spec: &GatewaySpec) -> anyhow::Result<Answer> {
             Ok(Answer::Listening { ports: started? })
         }
     }
+}
+
+/// Asks for one of our names as somebody in the network does: a firewall of the host may drop what comes from there.
+pub(crate) fn ask(spec: &AskGatewaySpec) -> anyhow::Result<Answer> {
+    let hub = verb::open_process(&spec.hub)?.context("the hub is gone")?;
+    namespace::enter(&hub, Namespaces::NET)?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot make a socket")?;
+    socket.connect((spec.subnet.gateway(), 53)).context("cannot ask the gateway")?;
+    socket.set_read_timeout(Some(PATIENCE)).context("cannot ask the gateway")?;
+    let answered = || socket.send(&QUESTION).is_ok() && socket.recv(&mut [0; 512]).is_ok();
+    Ok(Answer::Reached { reached: (0..TRIES).any(|_| answered()) })
 }
 
 /// Records the process and lets it go on; where it listens.

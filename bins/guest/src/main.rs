@@ -1,7 +1,7 @@
 //! `sampan-guest`: the one static program that runs inside distributions and at their edges.
 //!
 //! Verbs that touch namespaces (`hub`, `attach`, `detach`, `mount-disk`, `show-disk`, `hide-disk`,
-//! `disk-nodes`, `launch`, `boot`, `confine`, `copy-out`, `integrate`, `tether`, `init`, `server`) are
+//! `disk-nodes`, `ask-gateway`, `launch`, `boot`, `confine`, `copy-out`, `integrate`, `tether`, `init`, `server`) are
 //! single-threaded from start to end; `engine`, `api` and `ports` are what init keeps running, `gateway` is beside
 //! the hub, and these four start a runtime. Under the name of
 //! one of the tools that users have inside, it is that tool.
@@ -40,7 +40,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "sampan-guest is started by sampand; its verbs are: hub attach detach mount-disk show-disk hide-disk \
-                     disk-nodes launch boot init server engine api ports gateway confine copy-out integrate tether";
+                     disk-nodes launch boot init server engine api ports gateway ask-gateway confine copy-out integrate tether";
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         "detach" => verb::answer(attach::detach),
         "share" => verb::answer(share::run),
         "gateway" => verb::answer(gateway::run),
+        "ask-gateway" => verb::answer(gateway::ask),
         "mount-disk" => verb::answer(disk::mount),
         "show-disk" => verb::answer(disk::show),
         "hide-disk" => verb::answer(disk::hide),

@@ -132,6 +132,16 @@ pub struct GatewaySpec {
     pub duty: Duty,
 }
 
+/// Input of `sampan-guest ask-gateway`: is the gateway reached by those it is there for?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AskGatewaySpec {
+    /// The hub, in whose network it is asked.
+    pub hub: ProcessId,
+    /// The instance's network.
+    pub subnet: crate::network::Subnet,
+}
+
 /// The record of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -512,6 +512,11 @@ pub enum Answer {
         /// Where.
         ports: crate::gateway::GatewayPorts,
     },
+    /// Whether the gateway has answered.
+    Reached {
+        /// Which of the two.
+        reached: bool,
+    },
     /// Folders of the host are shown, but for those that the sentences name.
     Shared {
         /// What the user should know, one sentence each.

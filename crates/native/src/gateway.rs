@@ -4,9 +4,10 @@ use std::os::fd::OwnedFd;
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
-use sampan_model::gateway::{Duty, GatewayPorts, GatewayRecord, GatewaySpec};
-use sampan_model::guest::Answer;
+use sampan_model::gateway::{AskGatewaySpec, Duty, GatewayPorts, GatewayRecord, GatewaySpec};
+use sampan_model::guest::{Answer, ProcessId};
 use sampan_model::instance::Instance;
+use sampan_model::network::Subnet;
 use sampan_sys::SysError;
 
 use crate::cgroup::{self, CgroupError};
@@ -67,11 +68,20 @@ pub(crate) fn ensure(instance: &Instance, guest: &Guest, duty: &Duty) -> Result<
     let log = open_log(&instance.log("gateway"))?;
     match guest.ask("gateway", &spec, Some(log))? {
         Answer::Listening { ports } => Ok(Standing { ports, is_new: true }),
-        other => {
-            let said = format!("{other:?}");
-            Err(GuestError::Garbled { verb: "gateway".to_owned(), said }.into())
-        }
+        other => Err(garbled("gateway", &other)),
     }
+}
+
+/// Whether those in the network of `hub` reach the gateway.
+pub(crate) fn is_reached(guest: &Guest, hub: &ProcessId, subnet: Subnet) -> Result<bool, GatewayError> {
+    match guest.ask("ask-gateway", &AskGatewaySpec { hub: hub.clone(), subnet }, None)? {
+        Answer::Reached { reached } => Ok(reached),
+        other => Err(garbled("ask-gateway", &other)),
+    }
+}
+
+fn garbled(verb: &str, answer: &Answer) -> GatewayError {
+    GuestError::Garbled { verb: verb.to_owned(), said: format!("{answer:?}") }.into()
 }
 
 /// Whether there is a gateway that does just this.

@@ -151,17 +151,18 @@ impl Network {
         Ok(network)
     }
 
-    /// Does the rest for a network that was claimed; `duty` says what its gateway is to do.
+    /// Does the rest for a network that was claimed; `duty` says what its gateway is to do. The result is what the user should
+    /// know.
     pub(crate) fn complete(
         mut self,
         instance: &Instance,
         guest: &Guest,
         hub: &Hub,
         duty: impl FnOnce(Subnet) -> Duty,
-    ) -> Result<(), NetworkError> {
+    ) -> Result<Option<String>, NetworkError> {
         let _turn = lock::netns_lock()?;
         if self.complete {
-            return Ok(());
+            return Ok(None);
         }
         let inside = format!("--net=/proc/{}/ns/net", hub.process.pid);
         batch(
@@ -179,7 +180,15 @@ impl Network {
         forwarding.apply(&instance.link())?;
         self.complete = true;
         process::write_record(&instance.network_record(), &self)?;
-        Ok(())
+        // What can't be asked is no reason for a warning.
+        let reached = gateway::is_reached(guest, &hub.process, self.subnet).unwrap_or(true);
+        Ok((!reached).then(|| {
+            format!(
+                "a firewall of this host drops what containers and distributions ask it for: they find no names, and no \
+                 host.docker.internal. It has to let in what comes by {}: docs/troubleshooting.md says how",
+                instance.link()
+            )
+        }))
     }
 
     /// Puts back what somebody else took away: our table (`nft flush ruleset`), a forwarding switch, or the gateway.

@@ -112,7 +112,10 @@ impl Native {
         } else {
             stage(sink, Stage::Network);
             let network = Network::claim(&self.instance, &hub, netns, settings.vpnkit_cidr)?;
-            network.complete(&self.instance, &self.guest, &hub, duty)?;
+            let warning = network.complete(&self.instance, &self.guest, &hub, duty)?;
+            if let Some(message) = warning {
+                sink(Event::Warning { message });
+            }
         }
         Ok(())
     }

@@ -215,7 +215,10 @@ fn nobody_s(stand: &Stand) {
     let output = stand.ask("tcp", "192.0.2.7", 19_106, ECHO).finish();
     output.expect_failure();
     let said = output.text();
-    assert!(said.starts_with("1\nlisten tcp4 192.0.2.7:19106: bind: cannot assign requested address"), "{said}");
+    assert!(
+        said.starts_with("1\nlisten tcp4 192.0.2.7:19106: bind: cannot assign requested address"),
+        "{said}"
+    );
 }
 
 fn silent(stand: &Stand) {
@@ -243,7 +246,11 @@ fn much(stand: &Stand) {
                 let mut heard = Vec::new();
                 reader.read_to_end(&mut heard).expect("it is answered");
                 sender.join().expect("it says why it fails");
-                assert!(heard.len() == LENGTH && heard.iter().all(|byte| *byte == client), "{}", stand.program);
+                assert!(
+                    heard.len() == LENGTH && heard.iter().all(|byte| *byte == client),
+                    "{}",
+                    stand.program
+                );
             });
         }
     });

@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("names::services_at_the_host_s_loopback_are_host_docker_internal", services),
         Case::new("names::the_setting_says_which_services", allowed),
         Case::new("names::nobody_else_comes_to_the_gateway", others),
+        Case::new("names::a_firewall_that_is_in_the_way_is_told_of", firewall),
         Case::new("names::the_gateway_outlives_the_service_and_comes_back", outlive),
     ]
 }
@@ -261,6 +262,29 @@ fn others() {
         let at = format!("{}:{port}", address(&instance, last));
         assert_eq!(try_to(at.clone()), Err(ErrorKind::TimedOut), "{at}");
     }
+}
+
+fn firewall() {
+    let machine = Arc::new(Netns::new());
+    let rules = "add table inet fw; \
+        add chain inet fw input { type filter hook input priority 0 ; policy drop ; }; \
+        add rule inet fw input iifname lo accept";
+    machine.tool("nft", &[rules]).run().ok();
+    let instance = Instance::on(&machine);
+    let told = "a firewall of this host drops what containers and distributions ask it for";
+    instance.import("small", &roots::small(), 2);
+    instance.inside("small", "true").expect(0).says(told).says(&instance.place().link());
+    instance.wsl(&["--shutdown"]).expect(0);
+    instance.start().expect(0).says(told);
+    instance.need_busybox();
+    instance.container(&["--name", "asker"], "sleep 3600");
+    // What the page about troubles says helps at once.
+    machine.tool("nft", &["insert rule inet fw input iifname \"smpn*\" accept"]).run().ok();
+    assert_eq!(Asker::Container("asker").addresses(&instance, "host.docker.internal").len(), 1);
+    instance.sampan(&["stop"]).expect(0);
+    let again = instance.start();
+    again.expect(0);
+    assert!(!again.all().contains(told), "{again}");
 }
 
 fn outlive() {
