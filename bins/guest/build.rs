@@ -1,4 +1,5 @@
 //! How the programs are linked.
+#![forbid(unsafe_code)]
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
