@@ -1,10 +1,11 @@
-//! `sampan-guest ports POLICY`: the forwarder of published ports, one for all of them.
+//! `sampan-guest ports POLICY [host-networking]`: the forwarder of published ports, one for all of them.
 //!
 //! It lives beside dockerd, so that it ends with the containers and with nothing else. Its threads are in the network that
 //! the distributions share, where containers are reached by any network of theirs; one thread is in the host's and makes
 //! the sockets there. A port is served for as long as the connection lasts on which it was asked for.
 
 mod host;
+mod host_network;
 mod listen;
 mod owner;
 mod table;
@@ -56,6 +57,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let (network, processes) = (inherited("SAMPAN_FD_HOSTNET")?, inherited("SAMPAN_FD_HOSTPROC")?);
     let policy = args.first().map(String::as_str).unwrap_or_default();
     let policy = PortBinding::from_word(policy).with_context(|| format!("there is no policy `{policy}`"))?;
+    let host_networking = args.get(1).is_some_and(|word| word == ports::HOST_NETWORKING);
     descriptors::raise_limit();
     let host = Host::start(network, processes)?;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
@@ -74,6 +76,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
             tokio::select! {
                 () = serve_requests(requests, &forwarder) => {}
                 () = serve_list(list, &forwarder) => {}
+                () = host_network::follow(&forwarder), if host_networking => {}
                 _ = terminate.recv() => {}
             }
             Ok(())
@@ -191,6 +194,24 @@ impl Forwarder {
         Ok(Port { forwarder: Arc::clone(self), row: self.table.add(row), tasks })
     }
 
+    /// Serves a port on the host alone: inside the container itself has it.
+    async fn publish_outside(self: &Arc<Self>, binding: Binding, name: &str) -> Result<Port, String> {
+        let asked = binding.on_host(self.policy).map_err(|error| error.to_string())?;
+        let socket = self.on_host(binding.protocol, asked).await?;
+        let row = Published {
+            binding,
+            on_host: socket.is_some().then_some(asked),
+            inside: true,
+            name: Some(name.to_owned()),
+        };
+        let mut tasks = JoinSet::new();
+        if let Some(socket) = socket {
+            serve(binding, socket, &mut tasks)
+                .map_err(|error| format!("cannot serve {} {}: {error}", binding.protocol, binding.host))?;
+        }
+        Ok(Port { forwarder: Arc::clone(self), row: self.table.add(row), tasks })
+    }
+
     async fn sockets(
         &self,
         binding: Binding,
@@ -199,17 +220,7 @@ impl Forwarder {
     ) -> Result<Sockets, String> {
         let protocol = binding.protocol;
         // The host first: that is where it may be taken.
-        let on_host = match self.listen(Side::Host, protocol, asked).await {
-            Ok(socket) => Some((asked, socket)),
-            Err(error) if is_elsewhere(error) => None,
-            Err(Errno::ADDRINUSE) => {
-                let owner = self.host.owner(protocol, asked).await;
-                let by =
-                    owner.map_or_else(|| "on the host".to_owned(), |owner| format!("by {owner} on the host"));
-                return Err(format!("{}: address already in use {by}", failed(protocol, asked)));
-            }
-            Err(error) => return Err(format!("{}: {}", failed(protocol, asked), words(error))),
-        };
+        let on_host = self.on_host(protocol, asked).await?.map(|socket| (asked, socket));
         let inside = match handed {
             Some(socket) => Ok(socket),
             None => self.listen(Side::Inside, protocol, binding.host).await,
@@ -229,6 +240,26 @@ impl Forwarder {
             return Err(format!("{}: cannot assign requested address", failed(protocol, asked)));
         }
         Ok(Sockets { on_host, inside })
+    }
+
+    /// A socket on the host; none: the address is not the host's.
+    async fn on_host(&self, protocol: Protocol, asked: SocketAddr) -> Result<Option<OwnedFd>, String> {
+        match self.listen(Side::Host, protocol, asked).await {
+            Ok(socket) => Ok(Some(socket)),
+            Err(error) if is_elsewhere(error) => Ok(None),
+            Err(Errno::ADDRINUSE) => {
+                let own = self.table.holder(protocol, asked).and_then(|port| port.name);
+                let by = match own {
+                    Some(name) => format!("by the container {name}"),
+                    None => match self.host.owner(protocol, asked).await {
+                        Some(owner) => format!("by {owner} on the host"),
+                        None => "on the host".to_owned(),
+                    },
+                };
+                Err(format!("{}: address already in use {by}", failed(protocol, asked)))
+            }
+            Err(error) => Err(format!("{}: {}", failed(protocol, asked), words(error))),
+        }
     }
 
     /// A socket at `address`. Tries again for a while when the port was one of ours just now: dockerd has seen its program

@@ -104,7 +104,7 @@ async fn ports(State(service): Shared) -> Result<Json<Ports>, Failure> {
     if !ports.ports.is_empty()
         && let Ok(named) = sampan_relay::docker::ports(&socket, INFO_LIMIT).await
     {
-        for port in &mut ports.ports {
+        for port in ports.ports.iter_mut().filter(|port| port.name.is_none()) {
             let is_it = |other: &&ContainerPort| {
                 other.host == port.binding.host && other.protocol == port.binding.protocol.to_string()
             };

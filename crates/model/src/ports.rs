@@ -12,6 +12,9 @@ pub const PROXY: &str = "/run/sampan/docker-proxy";
 /// Where that program asks for a port, in `docker-desktop`.
 pub const SOCKET: &str = "/run/sampan/ports.sock";
 
+/// The word with which the forwarder serves what containers of the network `host` listen at, too.
+pub const HOST_NETWORKING: &str = "host-networking";
+
 /// A transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -22,6 +22,8 @@ pub struct Settings {
     pub vpnkit_cidr: Option<Subnet>,
     /// Where ports are listened for that containers publish without a host address.
     pub port_binding_behavior: PortBinding,
+    /// Whether what containers of the network `host` listen at is reached on the host.
+    pub host_networking_enabled: bool,
     /// Kinds of addresses that no name is said to have inside.
     pub dns_inhibition: HiddenRecords,
     /// Ports of the host's loopback that are reached as `host.docker.internal`: `all`, `off`, or a list.
@@ -50,6 +52,7 @@ impl Default for Settings {
             disk_size_mib: 1024 * 1024,
             vpnkit_cidr: None,
             port_binding_behavior: PortBinding::default(),
+            host_networking_enabled: true,
             dns_inhibition: HiddenRecords::default(),
             host_loopback: HostLoopback::default(),
             filesharing_directories: vec![PathBuf::from("/home"), PathBuf::from("/tmp")],

@@ -81,6 +81,49 @@ pub async fn ports(socket: &Path, deadline: Duration) -> Result<Vec<ContainerPor
     Ok(containers.into_iter().flat_map(ports).collect())
 }
 
+/// A container in dockerd's own network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostContainer {
+    /// Its id, 64 digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The running containers of the network `host`.
+pub async fn host_containers(socket: &Path, deadline: Duration) -> Result<Vec<HostContainer>, DockerError> {
+    // {"network":["host"]}
+    let path = "/containers/json?filters=%7B%22network%22%3A%5B%22host%22%5D%7D";
+    let containers: Vec<Container> = ask_json(socket, path, deadline).await?;
+    let container = |mut container: Container| {
+        let name = container.names.drain(..).next().unwrap_or_default();
+        HostContainer { id: container.id, name: name.trim_start_matches('/').to_owned() }
+    };
+    Ok(containers.into_iter().map(container).collect())
+}
+
+/// Hears of containers that start and end.
+#[derive(Debug)]
+pub struct Comings(unix_http::Stream);
+
+impl Comings {
+    /// From now on.
+    pub async fn subscribe(socket: &Path, deadline: Duration) -> Result<Self, DockerError> {
+        // {"type":["container"],"event":["start","die"]}
+        const PATH: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%5D%7D";
+        let (status, stream) = unix_http::stream(socket, PATH, deadline).await?;
+        if status != StatusCode::OK {
+            return Err(DockerError::Refused { socket: socket.into(), path: "/events", status });
+        }
+        Ok(Self(stream))
+    }
+
+    /// Waits until something has happened; false: dockerd has ended.
+    pub async fn next(&mut self) -> bool {
+        self.0.next().await.is_some()
+    }
+}
+
 /// The same for callers that have no runtime. Not to be called from within one.
 pub mod blocking {
     use super::{DockerError, Duration, EngineInfo, Path};
@@ -125,6 +168,8 @@ struct Info {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Container {
+    #[serde(default)]
+    id: String,
     #[serde(default)]
     names: Vec<String>,
     #[serde(default)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 pub use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
@@ -63,32 +64,71 @@ pub async fn get(socket: &Path, path: &str, deadline: Duration) -> Result<(Statu
     tokio::time::timeout(deadline, exchange(socket, path)).await.map_err(timeout)?
 }
 
-async fn exchange(socket: &Path, path: &str) -> Result<(StatusCode, Bytes), HttpError> {
-    let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            HttpError::NotListening { socket: socket.into(), source }
+/// An answer that goes on.
+#[derive(Debug)]
+pub struct Stream {
+    body: Incoming,
+    _connection: AbortOnDrop,
+}
+
+impl Stream {
+    /// The next piece; none: it has ended.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Ok(piece) = self.body.frame().await?.ok()?.into_data() {
+                return Some(piece);
+            }
         }
-        _ => HttpError::Unreachable { socket: socket.into(), source },
-    })?;
+    }
+}
+
+/// `GET path`, whose answer goes on for as long as it is wanted. Only its beginning has to come within `deadline`.
+pub async fn stream(
+    socket: &Path,
+    path: &str,
+    deadline: Duration,
+) -> Result<(StatusCode, Stream), HttpError> {
+    let timeout = |_| HttpError::Timeout { socket: socket.into(), path: path.into(), after: deadline };
+    let bad = |source| HttpError::BadAnswer { socket: socket.into(), path: path.into(), source };
+    let begun = async { begin(connect(socket).await?, path).await.map_err(bad) };
+    tokio::time::timeout(deadline, begun).await.map_err(timeout)?
+}
+
+async fn exchange(socket: &Path, path: &str) -> Result<(StatusCode, Bytes), HttpError> {
+    let stream = connect(socket).await?;
     let bad = |source| HttpError::BadAnswer { socket: socket.into(), path: path.into(), source };
     request(stream, path).await.map_err(bad)
 }
 
-async fn request(
-    stream: UnixStream,
-    path: &str,
-) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(socket: &Path) -> Result<UnixStream, HttpError> {
+    UnixStream::connect(socket).await.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            HttpError::NotListening { socket: socket.into(), source }
+        }
+        _ => HttpError::Unreachable { socket: socket.into(), source },
+    })
+}
+
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn request(stream: UnixStream, path: &str) -> Result<(StatusCode, Bytes), Broken> {
+    let (status, Stream { body, _connection }) = begin(stream, path).await?;
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
+    Ok((status, body.to_bytes()))
+}
+
+async fn begin(stream: UnixStream, path: &str) -> Result<(StatusCode, Stream), Broken> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let _connection = AbortOnDrop(tokio::spawn(async move {
+    let connection = AbortOnDrop(tokio::spawn(async move {
         let _ = connection.await; // its error also ends the request, which reports it
     }));
     // The name means nothing on a unix socket, but HTTP/1.1 demands one.
     let request = Request::get(path).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
     let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
-    Ok((head.status, body.to_bytes()))
+    Ok((head.status, Stream { body, _connection: connection }))
 }
 
+#[derive(Debug)]
 struct AbortOnDrop(JoinHandle<()>);
 
 impl Drop for AbortOnDrop {

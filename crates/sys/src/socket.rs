@@ -1,8 +1,9 @@
 //! Unix sockets: listeners at a path, passing of descriptors, the identity of the other side. And datagrams that say where
-//! they arrived.
+//! they arrived, and which sockets listen.
 
 mod datagram;
 mod listener;
+mod listening;
 mod message;
 mod queue;
 mod rights;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use datagram::{Arrival, receive_datagram, send_datagram, tell_destinations};
 pub use listener::{SocketKind, bind_unix_listener};
+pub use listening::{Listening, listening};
 pub use message::{MAX_MESSAGE, Message, recv_message, recv_message_within, send_message};
 pub use queue::is_read;
 pub use rights::{MAX_FDS, Received, recv_fds, send_fds};

@@ -33,6 +33,11 @@ impl Table {
 
     /// Whether a port is served, or about to be no more, that keeps others from `address`.
     pub(super) fn has(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        self.holder(protocol, address).is_some()
+    }
+
+    /// The port that does.
+    pub(super) fn holder(&self, protocol: Protocol, address: SocketAddr) -> Option<Published> {
         let meets = |other: SocketAddr| {
             let (one, two) = (other.ip(), address.ip());
             other.port() == address.port()
@@ -42,7 +47,7 @@ impl Table {
         let is_it = |row: &Published| {
             row.binding.protocol == protocol && (meets(row.binding.host) || row.on_host.is_some_and(meets))
         };
-        self.lock().rows.values().any(is_it)
+        self.lock().rows.values().find(|row| is_it(row)).cloned()
     }
 
     /// In the order of their numbers.

@@ -8,6 +8,7 @@ use sampan_model::api::{ErrorCode, Event, StartRequest};
 use sampan_model::distro::{DATA, ENGINE};
 use sampan_model::engine::{EngineRequest, EngineState, Mark, Stage};
 use sampan_model::guest::ServiceSpec;
+use sampan_model::ports::HOST_NETWORKING;
 use sampan_model::registry::ImageRecord;
 use sampan_model::settings::Settings;
 
@@ -169,10 +170,11 @@ impl Engine {
             args: vec![name.to_owned()],
             sockets: vec![socket.to_owned()],
         };
-        let policy = settings.port_binding_behavior.word();
+        let mut words = vec!["ports", settings.port_binding_behavior.word()];
+        words.extend(settings.host_networking_enabled.then_some(HOST_NETWORKING));
         let ports = ServiceSpec {
             name: "ports".to_owned(),
-            args: vec!["ports".to_owned(), policy.to_owned()],
+            args: words.into_iter().map(str::to_owned).collect(),
             sockets: ["ports", "hostnet", "hostproc"].map(str::to_owned).to_vec(),
         };
         let boot = Boot {

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("ports::they_are_there_when_docker_run_returns", there),
         Case::new("ports::one_that_is_taken_says_by_whom", taken),
         Case::new("ports::the_setting_says_where_they_are_listened_for", policy),
+        Case::new("ports::listeners_of_the_host_network_are_the_host_s", host_network),
         Case::new("ports::they_outlive_the_service_and_the_forwarder", outlive),
         Case::new("ports::none_is_left_over_and_none_is_missing", rounds),
     ]
@@ -154,13 +155,12 @@ fn taken() {
     instance.docker(&["start", "late"]).ok();
     assert!(wan.host.connect("127.0.0.1:9090".parse().expect("an address")).is_ok());
 
-    // Taken where distributions are, and not on the host: nothing is kept there.
-    let inside = instance.container(&["--network", "host"], "exec httpd -f -p 127.0.0.1:9191 -h /");
-    waiting::until("it listens", || {
+    // Taken by a container that is in the engine's network itself.
+    let inside = instance.container(&["--network", "host", "--name", "itself"], "exec httpd -f -p 9191 -h /");
+    waiting::until("it is known to listen", || {
         let refused = instance.docker(&["run", "--rm", "-p", "9191:80", "e2e/busybox", "true"]);
-        refused.all().contains("address already in use in the network of the distributions")
+        refused.all().contains("bind: address already in use by the container itself")
     });
-    assert!(refuses(&wan.host, "127.0.0.1:9191"));
     instance.docker(&["rm", "-f", &inside]).ok();
 
     // An address that nobody here has, and one of the host's alone.
@@ -202,6 +202,47 @@ fn policy() {
 
     files::write(&instance.place().settings(), r#"{"schemaVersion":1,"portBindingBehavior":"world"}"#);
     instance.sampan(&["restart"]).expect(7).says("portBindingBehavior").says("default-local");
+}
+
+fn host_network() {
+    let machine = Arc::new(Netns::new());
+    let instance = Instance::started_on(&machine);
+    let run = "mkdir /www; echo hosted > /www/index.html; exec httpd -f -p 8080 -h /www";
+    let web = instance.container(&["--network", "host", "--name", "web"], run);
+    serves(&machine, "127.0.0.1:8080", "hosted");
+    serves(&machine, "[::1]:8080", "hosted");
+    instance.sampan(&["ports"]).expect(0).says("0.0.0.0:8080/tcp").says("127.0.0.1:8080/tcp").says("web");
+    // One that begins to listen later, at the loopback alone.
+    instance.docker(&["exec", "-d", "web", "httpd", "-f", "-p", "127.0.0.1:8081", "-h", "/www"]).ok();
+    serves(&machine, "127.0.0.1:8081", "hosted");
+    // What a distribution listens at is its own business.
+    instance.import("small", &roots::small(), 2);
+    let listen = ["-d", "small", "--", "httpd", "-f", "-p", "7070", "-h", "/etc"];
+    let _own = instance.wsl_tool(&listen).input_open().spawn();
+    waiting::until("the distribution listens", || {
+        instance.inside("small", "wget -qO- http://127.0.0.1:7070/hostname").code() == Some(0)
+    });
+    instance.docker(&["exec", "-d", "web", "httpd", "-f", "-p", "8082", "-h", "/www"]).ok();
+    serves(&machine, "127.0.0.1:8082", "hosted");
+    assert!(refuses(&machine, "127.0.0.1:7070"));
+
+    // The forwarder dies, and the container.
+    instance.service_of_init("ports").expect("it runs").kill_and_wait();
+    serves(&machine, "127.0.0.1:8080", "hosted");
+    instance.docker(&["rm", "-f", &web]).ok();
+    for address in ["127.0.0.1:8080", "[::1]:8080", "127.0.0.1:8081", "127.0.0.1:8082"] {
+        waiting::until("the port is free", || refuses(&machine, address));
+    }
+    instance.sampan(&["ports"]).expect(0).says("No container publishes a port.");
+
+    let settings = json!({ "schemaVersion": 1, "hostNetworkingEnabled": false });
+    files::write(&instance.place().settings(), settings.to_string());
+    instance.sampan(&["restart"]).expect(0);
+    instance.container(&["--network", "host", "--name", "web"], run);
+    waiting::until("it listens inside", || {
+        instance.inside("small", "wget -qO- http://127.0.0.1:8080/index.html").text() == "hosted\n"
+    });
+    assert!(refuses(&machine, "127.0.0.1:8080"));
 }
 
 fn outlive() {
@@ -266,5 +307,6 @@ fn rounds() {
         }
     }
     let listening = Tool::new("ss").args(["-Hltn"]).under(machine.wrapper()).run().ok();
-    assert_eq!(listening.lines().count(), runs.iter().filter(|runs| **runs).count() * 4, "{listening}");
+    let published = listening.lines().filter(|line| line.contains(":900"));
+    assert_eq!(published.count(), runs.iter().filter(|runs| **runs).count() * 4, "{listening}");
 }
