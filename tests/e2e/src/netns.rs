@@ -20,6 +20,16 @@ use crate::waiting;
 /// How long a connection and what comes over it may take.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// Lets go of what other tests have mounted: a copy of a mount keeps its disk in use. As text, the list does not change
+/// while it is read.
+const FORGET_OTHERS: &str = r#"list=$(cat /proc/self/mountinfo)
+while read -r _ _ _ _ at _; do
+    case "$at" in */e2e/i-*) umount --lazy "$(printf %b "$at")" 2>/dev/null;; esac
+done <<END
+$list
+END
+"#;
+
 /// A network namespace of our own.
 #[derive(Debug)]
 pub struct Netns {
@@ -45,8 +55,8 @@ impl Netns {
     /// A machine whose mounts are its own too; `script` arranges them before anything runs there.
     #[track_caller]
     pub fn with_mounts(script: &str) -> Self {
-        let script = format!("set -e; {script}; exec sleep infinity");
-        // What others unmount must not stay here.
+        let script = format!("{FORGET_OTHERS} set -e; {script}; exec sleep infinity");
+        // What others unmount must not stay here, where mounts are shared.
         let separate = ["--net", "--mount", "--propagation", "slave"];
         let holder = Tool::new("unshare").args(separate).args(["sh", "-c", &script]).spawn();
         let name = PathBuf::from(format!("/proc/{}/comm", holder.pid()));
@@ -176,7 +186,13 @@ impl Wan {
     /// Lays the cable.
     #[track_caller]
     pub fn new() -> Self {
-        let (host, world) = (Arc::new(Netns::new()), Netns::new());
+        Self::of(Netns::new())
+    }
+
+    /// Lays the cable to `host`.
+    #[track_caller]
+    pub fn of(host: Netns) -> Self {
+        let (host, world) = (Arc::new(host), Netns::new());
         let far_end = world.holder.pid().to_string();
         let ip = |netns: &Netns, args: &str| {
             netns.tool("ip", &args.split(' ').collect::<Vec<_>>()).run().ok();
