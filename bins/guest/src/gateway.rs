@@ -1,13 +1,17 @@
 //! `sampan-guest gateway`: what distributions and containers reach of the host by its address in their network: its
-//! resolvers, and services at its loopback.
+//! resolvers, services at its loopback, and the web by its proxies.
 //!
 //! It is a process of the host, in the host's network, that outlives the service. It has what it needs when it begins, and
 //! then gives up every right: what it reads comes from containers.
 
+mod control;
+
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,11 +21,13 @@ use sampan_model::gateway::{AskGatewaySpec, Duty, GatewayPorts, GatewayRecord, G
 use sampan_model::guest::{Answer, ProcessId};
 use sampan_relay::forward::serve_loopback;
 use sampan_relay::names::{Names, Resolvers};
+use sampan_relay::web::Web;
 use sampan_sys::capability::{self, CapabilitySet};
 use sampan_sys::namespace::{self, Namespaces};
 use sampan_sys::process::{self, Forked, ProcessRecord, Standard};
+use tokio::sync::watch;
 
-use crate::{descriptors, verb};
+use crate::{descriptors, engine, verb};
 
 /// Where the host says which resolvers it has, the best one first: the second is what the stub of systemd-resolved asks
 /// (systemd-resolved.service(8)).
@@ -48,7 +54,7 @@ pub(crate) fn run(spec: &GatewaySpec) -> anyhow::Result<Answer> {
     match process::fork_plain()? {
         Forked::Child => {
             drop((ready, go));
-            let Err(error) = become_gateway(&spec.duty, wait, tell);
+            let Err(error) = become_gateway(spec, wait, tell);
             verb::log(&verb::chain(&error));
             process::exit_now(1)
         }
@@ -85,7 +91,7 @@ fn begin(
     let record = |ports| {
         verb::record(
             &spec.record,
-            &GatewayRecord { process: process.clone(), duty: spec.duty.clone(), ports },
+            &GatewayRecord { process: process.clone(), subnet: spec.duty.subnet, ports },
         )
     };
     // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
@@ -108,16 +114,19 @@ struct Sockets {
     datagrams: UdpSocket,
     connections: TcpListener,
     services: TcpListener,
+    proxy: TcpListener,
+    web: TcpListener,
+    control: UnixListener,
 }
 
 fn become_gateway(
-    duty: &Duty,
+    spec: &GatewaySpec,
     mut wait: PipeReader,
     mut tell: PipeWriter,
 ) -> anyhow::Result<std::convert::Infallible> {
     verb::wait_for_go(&mut wait)?;
     drop(wait);
-    let begun = prepare(duty);
+    let begun = prepare(spec);
     let message = match &begun {
         Ok((_, ports)) => serde_json::to_string(ports)?,
         Err(error) => verb::chain(error),
@@ -126,10 +135,10 @@ fn become_gateway(
     drop(tell);
     let (sockets, _) = begun?;
     told.context("whoever started it is gone")?;
-    serve(duty, sockets)
+    serve(&spec.duty, sockets)
 }
 
-fn prepare(duty: &Duty) -> anyhow::Result<(Sockets, GatewayPorts)> {
+fn prepare(spec: &GatewaySpec) -> anyhow::Result<(Sockets, GatewayPorts)> {
     process::set_session()?;
     process::set_name("sampan-gateway")?;
     let null = File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
@@ -139,13 +148,29 @@ fn prepare(duty: &Duty) -> anyhow::Result<(Sockets, GatewayPorts)> {
     std::env::set_current_dir("/").context("cannot go to /")?;
     process::reset_signals();
     descriptors::raise_limit();
-    let (connections, datagrams) = bind_both(duty.subnet.gateway())?;
-    let at = duty.subnet.services();
-    let services = TcpListener::bind((at, 0)).with_context(|| format!("cannot listen at {at}"))?;
-    let ports =
-        GatewayPorts { names: connections.local_addr()?.port(), services: services.local_addr()?.port() };
+    let (gateway, services) = (spec.duty.subnet.gateway(), spec.duty.subnet.services());
+    let (connections, datagrams) = bind_both(gateway)?;
+    let sockets = Sockets {
+        datagrams,
+        connections,
+        services: listen(services)?,
+        proxy: listen(gateway)?,
+        web: listen(gateway)?,
+        control: control::bind(&spec.control)?,
+    };
+    let port = |listener: &TcpListener| listener.local_addr().map(|at| at.port());
+    let ports = GatewayPorts {
+        names: port(&sockets.connections)?,
+        services: port(&sockets.services)?,
+        proxy: port(&sockets.proxy)?,
+        web: port(&sockets.web)?,
+    };
     give_up_rights()?;
-    Ok((Sockets { datagrams, connections, services }, ports))
+    Ok((sockets, ports))
+}
+
+fn listen(at: Ipv4Addr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((at, 0)).with_context(|| format!("cannot listen at {at}"))
 }
 
 /// The same port for TCP and UDP.
@@ -186,20 +211,26 @@ fn serve(duty: &Duty, sockets: Sockets) -> anyhow::Result<std::convert::Infallib
         .build()
         .context("cannot start the runtime")?
         .block_on(async {
-            for socket in [&sockets.connections, &sockets.services] {
-                socket.set_nonblocking(true)?;
-            }
+            let (duty, of) = watch::channel(duty.clone());
+            let resolvers = Resolvers::of_files(RESOLVERS.map(PathBuf::from).to_vec(), of.borrow().subnet);
+            let names = Names::new(of.clone(), resolvers.clone());
+            let web = Web::new(of.clone(), resolvers);
             sockets.datagrams.set_nonblocking(true)?;
-            let resolvers = Resolvers::of_files(RESOLVERS.map(PathBuf::from).to_vec(), duty.subnet);
-            let names = Names::new(duty.subnet, duty.hidden, resolvers);
-            let services = tokio::net::TcpListener::from_std(sockets.services)?;
             tokio::join!(
                 names.serve(
                     tokio::net::UdpSocket::from_std(sockets.datagrams)?,
-                    tokio::net::TcpListener::from_std(sockets.connections)?,
+                    into_async(sockets.connections)?,
                 ),
-                serve_loopback(services, duty.loopback.clone()),
+                serve_loopback(into_async(sockets.services)?, of),
+                Arc::clone(&web).serve_proxy(into_async(sockets.proxy)?),
+                web.serve_led(into_async(sockets.web)?),
+                control::serve(engine::into_async(sockets.control)?, duty),
             );
             bail!("all sockets are closed")
         })
+}
+
+fn into_async(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
 }

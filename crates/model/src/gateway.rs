@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::ProcessId;
+use crate::network::Subnet;
+use crate::proxies::{self, Proxies};
 
-/// Names of the host's services ([`crate::network::Subnet::services`]), as in Docker Desktop.
+/// Names of the host's services ([`Subnet::services`]), as in Docker Desktop.
 pub const SERVICES: [&str; 2] = ["host.docker.internal", "kubernetes.docker.internal"];
 
-/// The name of the gateway itself ([`crate::network::Subnet::gateway`]), as in Docker Desktop.
-pub const GATEWAY: &str = "gateway.docker.internal";
+/// Names of the gateway itself ([`Subnet::gateway`]), as in Docker Desktop.
+pub const GATEWAY: [&str; 2] = ["gateway.docker.internal", proxies::NAME];
 
 /// Records that names are said not to have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,11 +104,25 @@ impl From<HostLoopback> for PortsText {
 #[serde(rename_all = "camelCase")]
 pub struct Duty {
     /// The instance's network: whoever asks is in it, and the gateway has two addresses of it.
-    pub subnet: crate::network::Subnet,
+    pub subnet: Subnet,
     /// What is hidden of names.
     pub hidden: HiddenRecords,
     /// What may be reached of the host's loopback.
     pub loopback: HostLoopback,
+    /// By which proxies the web is reached.
+    pub proxies: Proxies,
+}
+
+impl Duty {
+    /// What is done in `subnet` without any settings, and without proxies.
+    pub fn new(subnet: Subnet) -> Self {
+        Self {
+            subnet,
+            hidden: HiddenRecords::default(),
+            loopback: HostLoopback::default(),
+            proxies: Proxies::default(),
+        }
+    }
 }
 
 /// The ports at which a gateway listens, all at addresses of its own. Which ones is of no matter to anybody: clients are led
@@ -114,10 +130,14 @@ pub struct Duty {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayPorts {
-    /// Names, UDP and TCP, at [`crate::network::Subnet::gateway`].
+    /// Names, UDP and TCP, at [`Subnet::gateway`].
     pub names: u16,
-    /// The host's services, at [`crate::network::Subnet::services`].
+    /// The host's services, at [`Subnet::services`].
     pub services: u16,
+    /// The web for those who ask for it ([`proxies::PORT`]), at [`Subnet::gateway`].
+    pub proxy: u16,
+    /// The web for those who do not know that they are led there, at [`Subnet::gateway`].
+    pub web: u16,
 }
 
 /// Input of `sampan-guest gateway`.
@@ -126,6 +146,8 @@ pub struct GatewayPorts {
 pub struct GatewaySpec {
     /// Where to record the process ([`GatewayRecord`]) before it does anything.
     pub record: PathBuf,
+    /// Where it is told of another duty: a [`Duty`] in one line, answered by a line when it is done from then on. Root only.
+    pub control: PathBuf,
     /// The `cgroup.procs` of its cgroup.
     pub cgroup: PathBuf,
     /// What it is to do.
@@ -139,7 +161,7 @@ pub struct AskGatewaySpec {
     /// The hub, in whose network it is asked.
     pub hub: ProcessId,
     /// The instance's network.
-    pub subnet: crate::network::Subnet,
+    pub subnet: Subnet,
 }
 
 /// The record of a gateway.
@@ -148,25 +170,24 @@ pub struct AskGatewaySpec {
 pub struct GatewayRecord {
     /// The process.
     pub process: ProcessId,
-    /// What it does.
-    pub duty: Duty,
+    /// For which network.
+    pub subnet: Subnet,
     /// Where; none: it has not begun yet.
     pub ports: Option<GatewayPorts>,
 }
 
 /// The address of one of our names; none: it is somebody else's.
-pub fn address_of(name: &str, subnet: crate::network::Subnet) -> Option<Ipv4Addr> {
+pub fn address_of(name: &str, subnet: Subnet) -> Option<Ipv4Addr> {
     let is = |own: &str| name.eq_ignore_ascii_case(own);
     if SERVICES.into_iter().any(is) {
         return Some(subnet.services());
     }
-    is(GATEWAY).then(|| subnet.gateway())
+    GATEWAY.into_iter().any(is).then(|| subnet.gateway())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Subnet;
 
     #[test]
     fn own_names_are_known_in_any_case() {

@@ -225,6 +225,10 @@ impl Instance {
     pub fn gateway_record(&self) -> PathBuf {
         self.run.join("gateway.json")
     }
+    /// Where the gateway is told of another duty; root only.
+    pub fn gateway_control(&self) -> PathBuf {
+        self.run.join("gateway.sock")
+    }
     /// Record of what the network set-up changed on the host.
     pub fn network_record(&self) -> PathBuf {
         self.run.join("network.json")

@@ -16,6 +16,7 @@ pub mod instance;
 pub mod integration;
 pub mod network;
 pub mod ports;
+pub mod proxies;
 pub mod registry;
 pub mod session;
 pub mod settings;

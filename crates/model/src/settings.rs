@@ -8,6 +8,7 @@ use crate::document::Document;
 use crate::gateway::{HiddenRecords, HostLoopback};
 use crate::network::Subnet;
 use crate::ports::PortBinding;
+use crate::proxies::{ContainersProxyMode, Exclusions, ProxyMode, ProxyUrl};
 
 /// What `settings.json` holds. A missing key has its default; an unknown one is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,18 @@ pub struct Settings {
     pub dns_inhibition: HiddenRecords,
     /// Ports of the host's loopback that are reached as `host.docker.internal`: `all`, `off`, or a list.
     pub host_loopback: HostLoopback,
+    /// Where the proxies are said by which the web is reached.
+    pub proxy_http_mode: ProxyMode,
+    /// The proxy for `http://…`, when they are said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_proxy_http: Option<ProxyUrl>,
+    /// The proxy for `https://…`, when they are said here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_proxy_https: Option<ProxyUrl>,
+    /// What is reached without them, when they are said here: names, addresses and networks, separated by commas.
+    pub override_proxy_exclude: Exclusions,
+    /// Whether containers and distributions reach the web by them, too.
+    pub containers_proxy_http_mode: ContainersProxyMode,
     /// Folders of the host that distributions see. One that is not there is left out.
     pub filesharing_directories: Vec<PathBuf>,
     /// Whether `docker` works in the default distribution, whichever that is.
@@ -55,6 +68,11 @@ impl Default for Settings {
             host_networking_enabled: true,
             dns_inhibition: HiddenRecords::default(),
             host_loopback: HostLoopback::default(),
+            proxy_http_mode: ProxyMode::default(),
+            override_proxy_http: None,
+            override_proxy_https: None,
+            override_proxy_exclude: Exclusions::default(),
+            containers_proxy_http_mode: ContainersProxyMode::default(),
             filesharing_directories: vec![PathBuf::from("/home"), PathBuf::from("/tmp")],
             enable_integration_with_default_wsl_distro: true,
             integrated_wsl_distros: Vec::new(),

@@ -1,6 +1,9 @@
 //! The gateway: the process on the host that distributions and containers reach it by. It outlives the service.
 
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use sampan_backend::Explain;
 use sampan_model::api::ErrorCode;
@@ -14,6 +17,9 @@ use crate::cgroup::{self, CgroupError};
 use crate::hub::{HubError, open_log};
 use crate::process;
 use crate::tools::guest::{Guest, GuestError};
+
+/// How long a gateway may take to do what it is told.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no gateway, or one that should not be.
 #[derive(Debug, thiserror::Error)]
@@ -47,29 +53,41 @@ impl Explain for GatewayError {
     }
 }
 
-/// A gateway that does what it is to do, and whether it was there before.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
-    pub(crate) ports: GatewayPorts,
-    pub(crate) is_new: bool,
-}
-
-/// Where the gateway listens that does just this; it is started, or another one replaced, if need be.
-pub(crate) fn ensure(instance: &Instance, guest: &Guest, duty: &Duty) -> Result<Standing, GatewayError> {
-    if let Some(ports) = find(instance, duty)? {
-        return Ok(Standing { ports, is_new: false });
+/// Where the gateway listens, which does just this from now on; it is started if need be, or told.
+pub(crate) fn ensure(instance: &Instance, guest: &Guest, duty: &Duty) -> Result<GatewayPorts, GatewayError> {
+    if let Some(ports) = instruct(instance, duty) {
+        return Ok(ports);
     }
     stop(instance)?;
     let spec = GatewaySpec {
         record: instance.gateway_record(),
+        control: instance.gateway_control(),
         cgroup: cgroup::Host::detect()?.create_for_hub(&instance.cgroup())?,
         duty: duty.clone(),
     };
     let log = open_log(&instance.log("gateway"))?;
     match guest.ask("gateway", &spec, Some(log))? {
-        Answer::Listening { ports } => Ok(Standing { ports, is_new: true }),
+        Answer::Listening { ports } => Ok(ports),
         other => Err(garbled("gateway", &other)),
     }
+}
+
+/// Where the gateway listens, if there is one that does just this from now on.
+pub(crate) fn instruct(instance: &Instance, duty: &Duty) -> Option<GatewayPorts> {
+    let ports = find(instance, duty.subnet).ok()??;
+    tell(instance, duty).ok()?;
+    Some(ports)
+}
+
+/// Tells a gateway what it is to do. What is open by it stays open.
+fn tell(instance: &Instance, duty: &Duty) -> io::Result<()> {
+    let mut stream = UnixStream::connect(instance.gateway_control())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let line = serde_json::to_string(duty).expect("a duty is plain data") + "\n";
+    stream.write_all(line.as_bytes())?;
+    // Nothing is said by one that does not do it.
+    stream.read_exact(&mut [0])
 }
 
 /// Whether those in the network of `hub` reach the gateway.
@@ -84,14 +102,9 @@ fn garbled(verb: &str, answer: &Answer) -> GatewayError {
     GuestError::Garbled { verb: verb.to_owned(), said: format!("{answer:?}") }.into()
 }
 
-/// Whether there is a gateway that does just this.
-pub(crate) fn does(instance: &Instance, duty: &Duty) -> bool {
-    find(instance, duty).is_ok_and(|ports| ports.is_some())
-}
-
-fn find(instance: &Instance, duty: &Duty) -> Result<Option<GatewayPorts>, GatewayError> {
+fn find(instance: &Instance, subnet: Subnet) -> Result<Option<GatewayPorts>, GatewayError> {
     let record = process::read_record::<GatewayRecord>(&instance.gateway_record());
-    let Some(record) = record.filter(|record| record.duty == *duty) else { return Ok(None) };
+    let Some(record) = record.filter(|record| record.subnet == subnet) else { return Ok(None) };
     Ok(process::open(&record.process)?.and(record.ports))
 }
 
@@ -111,6 +124,7 @@ pub(crate) fn stop(instance: &Instance) -> Result<(), GatewayError> {
     {
         return Err(GatewayError::Stuck { pid: record.process.pid });
     }
+    let _ = std::fs::remove_file(instance.gateway_control());
     let _ = std::fs::remove_file(instance.gateway_record());
     Ok(())
 }

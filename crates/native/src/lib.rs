@@ -23,6 +23,7 @@ mod layer;
 mod network;
 mod platform;
 mod process;
+mod proxies;
 mod resolver;
 mod stamp;
 mod store;

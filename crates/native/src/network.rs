@@ -80,8 +80,24 @@ pub(crate) struct Network {
     forwarding: String,
     /// The boot in which that was so.
     boot_id: String,
-    /// Whether all of it is there, and not only the link with its address.
-    complete: bool,
+    /// What the rules were made for; none: there is nothing yet but the link with its address.
+    rules: Option<Rules>,
+}
+
+/// What the table depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rules {
+    /// Where the gateway listens.
+    ports: GatewayPorts,
+    /// Whether what is said to the web is led there.
+    leads_web: bool,
+}
+
+impl Rules {
+    fn of(duty: &Duty, ports: GatewayPorts) -> Self {
+        Self { ports, leads_web: duty.proxies.transparent && duty.proxies.any() }
+    }
 }
 
 /// What survives a stop: users write down addresses of the network.
@@ -93,7 +109,7 @@ struct Last {
 impl Network {
     /// The network to the hub's namespace, if it was set up before.
     pub(crate) fn find(instance: &Instance, netns: u64) -> Option<Self> {
-        Self::claimed(instance, netns).filter(|network| network.complete)
+        Self::claimed(instance, netns).filter(|network| network.rules.is_some())
     }
 
     /// The same, also while it is being set up.
@@ -143,7 +159,7 @@ impl Network {
         )?;
         // Written down before it is done: a death in between must not make the change the machine's own.
         let forwarding = forwarding.alias();
-        let network = Self { subnet, netns, forwarding, boot_id: boot_id(), complete: false };
+        let network = Self { subnet, netns, forwarding, boot_id: boot_id(), rules: None };
         process::write_record(&instance.network_record(), &network)?;
         if last != Some(subnet) {
             process::write_record(&instance.last_network(), &Last { subnet })?;
@@ -161,7 +177,7 @@ impl Network {
         duty: impl FnOnce(Subnet) -> Duty,
     ) -> Result<Option<String>, NetworkError> {
         let _turn = lock::netns_lock()?;
-        if self.complete {
+        if self.rules.is_some() {
             return Ok(None);
         }
         let inside = format!("--net=/proc/{}/ns/net", hub.process.pid);
@@ -173,13 +189,12 @@ impl Network {
                 self.subnet.gateway()
             ),
         )?;
-        let ports = gateway::ensure(instance, guest, &duty(self.subnet))?.ports;
+        let duty = duty(self.subnet);
+        let rules = Rules::of(&duty, gateway::ensure(instance, guest, &duty)?);
         // Closed before it is opened: the rules stand before the first packet may be forwarded.
         let forwarding = forwarding::Plan::parse(&self.forwarding);
-        load_rules(instance, self.subnet, &forwarding, ports)?;
+        self.load(instance, rules)?;
         forwarding.apply(&instance.link())?;
-        self.complete = true;
-        process::write_record(&instance.network_record(), &self)?;
         // What can't be asked is no reason for a warning.
         let reached = gateway::is_reached(guest, &hub.process, self.subnet).unwrap_or(true);
         Ok((!reached).then(|| {
@@ -191,7 +206,8 @@ impl Network {
         }))
     }
 
-    /// Puts back what somebody else took away: our table (`nft flush ruleset`), a forwarding switch, or the gateway.
+    /// Has the gateway do what `duty` says, and puts back what somebody else took away: our table (`nft flush ruleset`), a
+    /// forwarding switch, or the gateway.
     pub(crate) fn mend(
         &self,
         instance: &Instance,
@@ -204,19 +220,31 @@ impl Network {
         // The kernel itself is asked: this is on the way of every start, and a program or two take as long as all the rest
         // of it. When it can't say, the rules are loaded once more, which changes nothing.
         let is_loaded = || nftables::has_table(&instance.nft_table()).unwrap_or(false);
-        if is_loaded() && forwarding.is_applied(&link) && gateway::does(instance, &duty) {
+        let rules = gateway::instruct(instance, &duty).map(|ports| Rules::of(&duty, ports));
+        if rules.is_some() && rules == self.rules && is_loaded() && forwarding.is_applied(&link) {
             return Ok(());
         }
         let _turn = lock::netns_lock()?;
-        if Self::find(instance, self.netns).is_none() {
+        let Some(mut network) = Self::find(instance, self.netns) else {
             // It was taken down meanwhile.
             return Ok(());
-        }
-        let gateway = gateway::ensure(instance, guest, &duty)?;
-        if gateway.is_new || !is_loaded() {
-            load_rules(instance, self.subnet, &forwarding, gateway.ports)?;
+        };
+        let rules = Rules::of(&duty, gateway::ensure(instance, guest, &duty)?);
+        if network.rules != Some(rules) || !is_loaded() {
+            network.load(instance, rules)?;
         }
         forwarding.apply(&link)
+    }
+
+    /// Loads the rules, and writes down which.
+    fn load(&mut self, instance: &Instance, rules: Rules) -> Result<(), NetworkError> {
+        let forwarding = forwarding::Plan::parse(&self.forwarding);
+        let (table, link) = (instance.nft_table(), instance.link());
+        let text = ruleset::text(&table, &link, self.subnet, &forwarding.opened(), rules);
+        Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&text)?;
+        self.rules = Some(rules);
+        process::write_record(&instance.network_record(), self)?;
+        Ok(())
     }
 
     /// Takes the network down; that there is none is no failure.
@@ -227,17 +255,6 @@ impl Network {
         // Last: without a network nobody starts it again.
         Ok(gateway::stop(instance)?)
     }
-}
-
-fn load_rules(
-    instance: &Instance,
-    subnet: Subnet,
-    forwarding: &forwarding::Plan,
-    ports: GatewayPorts,
-) -> Result<(), NetworkError> {
-    let rules = ruleset::text(&instance.nft_table(), &instance.link(), subnet, &forwarding.opened(), ports);
-    Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&rules)?;
-    Ok(())
 }
 
 /// What forwarding was, as the record of this boot says.

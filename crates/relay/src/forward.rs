@@ -8,6 +8,7 @@ mod loopback;
 
 pub use self::datagrams::serve_datagrams;
 pub use self::loopback::serve_loopback;
+pub(crate) use self::loopback::{connect, wanted};
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,7 +37,7 @@ pub async fn serve_connections(listener: TcpListener, container: SocketAddr) {
 }
 
 /// Does with each client what `attend` does, until the future is dropped.
-async fn serve_each<F>(listener: TcpListener, attend: impl Fn(TcpStream) -> F)
+pub(crate) async fn serve_each<F>(listener: TcpListener, attend: impl Fn(TcpStream) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -58,7 +59,7 @@ where
 }
 
 /// Forwards between two connections until both have said all they had to say.
-async fn join(client: &TcpStream, server: &TcpStream) {
+pub(crate) async fn join(client: &TcpStream, server: &TcpStream) {
     let ready = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
     if ready.is_err() {
         return;
@@ -72,7 +73,7 @@ async fn join(client: &TcpStream, server: &TcpStream) {
 }
 
 /// The peer sees the connection broken off when it is closed.
-fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     let _: Result<(), io::Error> = set_socket_linger(stream, Some(Duration::ZERO)).map_err(Into::into);
 }
 

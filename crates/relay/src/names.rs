@@ -3,6 +3,7 @@
 //!
 //! Nothing is cached: the host's own resolver does that, and knows when an answer is stale.
 
+mod lookup;
 mod message;
 mod resolvers;
 mod upstream;
@@ -14,11 +15,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sampan_model::gateway::{HiddenRecords, address_of};
-use sampan_model::network::Subnet;
+use sampan_model::gateway::{Duty, HiddenRecords, address_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use self::message::{Kind, Question, Reply};
@@ -37,8 +37,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What answers questions.
 #[derive(Debug)]
 pub struct Names {
-    subnet: Subnet,
-    hidden: HiddenRecords,
+    duty: watch::Receiver<Duty>,
     resolvers: Resolvers,
     questions: Semaphore,
     connections: Arc<Semaphore>,
@@ -55,11 +54,10 @@ enum Task {
 }
 
 impl Names {
-    /// For those in `subnet`.
-    pub fn new(subnet: Subnet, hidden: HiddenRecords, resolvers: Resolvers) -> Arc<Self> {
+    /// For those in the network of `duty`, which says what they are told.
+    pub fn new(duty: watch::Receiver<Duty>, resolvers: Resolvers) -> Arc<Self> {
         Arc::new(Self {
-            subnet,
-            hidden,
+            duty,
             resolvers,
             questions: Semaphore::new(MOST_QUESTIONS),
             connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
@@ -134,8 +132,12 @@ impl Names {
             Ok(None) => return Task::Ignore,
             Err(refused) => return Task::Answered(refused),
         };
-        let own = address_of(&question.name, self.subnet);
-        let hidden = match self.hidden {
+        let (subnet, hidden) = {
+            let duty = self.duty.borrow();
+            (duty.subnet, duty.hidden)
+        };
+        let own = address_of(&question.name, subnet);
+        let hidden = match hidden {
             HiddenRecords::None => false,
             HiddenRecords::Ipv4 => question.kind == Kind::A,
             HiddenRecords::Ipv6 => question.kind == Kind::Aaaa,
@@ -166,7 +168,7 @@ impl Names {
 
     fn is_of_ours(&self, client: SocketAddr) -> bool {
         match client.ip() {
-            IpAddr::V4(address) => self.subnet.contains(address) || address.is_loopback(),
+            IpAddr::V4(address) => self.duty.borrow().subnet.contains(address) || address.is_loopback(),
             IpAddr::V6(_) => false,
         }
     }

@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod listing;
 pub mod netns;
 pub mod processes;
+pub mod proxy_server;
 pub mod random;
 pub mod resolver;
 pub mod roots;

@@ -39,6 +39,7 @@ mod not_root;
 mod ports;
 mod prerequisites;
 mod private_network;
+mod proxies;
 mod repair;
 mod reset;
 mod sessions;
@@ -106,6 +107,7 @@ pub(crate) fn all() -> Vec<Case> {
         mounting::cases(),
         mount_places::cases(),
         private_network::cases(),
+        proxies::cases(),
         repair::cases(),
         called_off::cases(),
     ]

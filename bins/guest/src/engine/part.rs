@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sampan_model::engine::Stage;
+use sampan_model::proxies;
 
 /// The engine's socket, which the host's one is relayed to.
 pub(crate) const DOCKER_SOCKET: &str = "/run/docker.sock";
 
 /// Where programs are looked for, in the engine image and in one that the user brings.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The variable that has the address of the host's services; there is none without a network.
+const HOST_GATEWAY: &str = "SAMPAN_HOST_GATEWAY";
 
 const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 const CONTAINERD_CONFIG_FILE: &str = "/run/sampan/containerd.toml";
@@ -104,9 +108,23 @@ impl Part {
             ],
         };
         // What `--add-host NAME:host-gateway` means: without it the bridge's own address, which is not the host.
-        let gateway = std::env::var("SAMPAN_HOST_GATEWAY").ok().filter(|_| self == Self::Dockerd);
+        let gateway = std::env::var(HOST_GATEWAY).ok().filter(|_| self == Self::Dockerd);
         let gateway = gateway.map(|address| format!("--host-gateway-ip={address}"));
         fixed.iter().map(|&word| word.to_owned()).chain(gateway).collect()
+    }
+
+    /// What it gets in its environment besides what every program does. dockerd reaches the web by the gateway, always:
+    /// whatever the proxies become, it need not be restarted.
+    pub(super) fn environment(self) -> Vec<(&'static str, String)> {
+        if self != Self::Dockerd || std::env::var_os(HOST_GATEWAY).is_none() {
+            return Vec::new();
+        }
+        let proxy = format!("http://{}:{}", proxies::NAME, proxies::PORT);
+        vec![
+            ("HTTP_PROXY", proxy.clone()),
+            ("HTTPS_PROXY", proxy),
+            ("NO_PROXY", proxies::ENGINE_S_OWN.to_owned()),
+        ]
     }
 
     /// Its program file.

@@ -50,7 +50,7 @@ impl Process {
         let program = part
             .program()
             .with_context(|| format!("there is no program {part} in the engine image (looked in {PATH})"))?;
-        let mut child = tools::start(&program, &part.arguments(), log)
+        let mut child = tools::start(&program, &part.arguments(), part.environment(), log)
             .with_context(|| format!("cannot execute {}", program.display()))?;
         match identify(&child) {
             Ok((id, pidfd)) => Ok(Self { id, pidfd, child: Some(child) }),

@@ -9,9 +9,14 @@ use sampan_sys::process;
 
 use super::part::PATH;
 
-/// Starts `program` in a session of its own with a bare environment, its output at the end of `log`.
+/// Starts `program` in a session of its own with a bare environment and `additions` to it, its output at the end of `log`.
 #[expect(clippy::disallowed_methods, reason = "this is the module that may")]
-pub(super) fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: File) -> std::io::Result<Child> {
+pub(super) fn start<S: AsRef<OsStr>>(
+    program: &Path,
+    args: &[S],
+    additions: Vec<(&'static str, String)>,
+    log: File,
+) -> std::io::Result<Child> {
     let error_log = log.try_clone()?;
     let mut command = Command::new(program);
     command
@@ -19,6 +24,7 @@ pub(super) fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: File) -> s
         .env_clear()
         .env("PATH", PATH)
         .env("HOME", "/root")
+        .envs(additions)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log)

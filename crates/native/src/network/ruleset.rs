@@ -2,9 +2,12 @@
 
 use sampan_model::gateway::GatewayPorts;
 use sampan_model::network::Subnet;
+use sampan_model::proxies;
 
-/// The table's text for `nft -f`. `opened`: uplinks that forward only because of us; `ports`: where the gateway listens.
-pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str], ports: GatewayPorts) -> String {
+use super::Rules;
+
+/// The table's text for `nft -f`. `opened`: uplinks that forward only because of us.
+pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str], rules: Rules) -> String {
     let quoted: Vec<String> = opened.iter().map(|uplink| format!("\"{uplink}\"")).collect();
     let neighbours = if quoted.is_empty() {
         String::new()
@@ -15,7 +18,15 @@ pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str], por
         )
     };
     let (gateway, services) = (subnet.gateway(), subnet.services());
-    let GatewayPorts { names, services: forwarder } = ports;
+    let GatewayPorts { names, services: forwarder, proxy, web } = rules.ports;
+    let (asked, ports) = (proxies::PORT, proxies::WEB.map(|port| port.to_string()).join(", "));
+    let led = if rules.leads_web {
+        format!(
+            "    iifname \"{link}\" fib daddr type != local tcp dport {{ {ports} }} dnat ip to {gateway}:{web} comment \"the web, by proxies\"\n"
+        )
+    } else {
+        String::new()
+    };
     // The address of the services is redirected and not routed to the loopback: that would need `route_localnet`, which
     // opens all of it the moment that somebody flushes the rules.
     format!(
@@ -26,8 +37,9 @@ table inet {table} {{
   chain prerouting {{
     type nat hook prerouting priority dstnat - 10; policy accept;
     iifname "{link}" ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {gateway}:{names} comment "names"
+    iifname "{link}" ip daddr {gateway} tcp dport {asked} dnat ip to {gateway}:{proxy} comment "the proxy"
     iifname "{link}" ip daddr {{ {gateway}, {services} }} meta l4proto tcp dnat ip to {services}:{forwarder} comment "the host's services"
-  }}
+{led}  }}
   chain input {{
     type filter hook input priority filter - 5; policy accept;
     iifname "lo" accept
@@ -35,6 +47,7 @@ table inet {table} {{
     iifname != "{link}" accept
     ct state established,related accept
     ct status dnat ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport {names} accept comment "names"
+    ct status dnat ip daddr {gateway} tcp dport {{ {proxy}, {web} }} accept comment "the web"
     ct status dnat ip daddr {services} tcp dport {forwarder} accept comment "the host's services"
     icmp type echo-request accept
     ip daddr {{ 127.0.0.0/8, {subnet} }} reject comment "all else of the host at these addresses"
@@ -61,8 +74,12 @@ mod tests {
 
     #[test]
     fn the_table_is_replaced_as_a_whole_and_names_only_itself() {
-        let ports = GatewayPorts { names: 4053, services: 4001 };
-        let text = text("sampan_1", "smpn1", Subnet::DEFAULT, &["eth0", "wlan0"], ports);
+        let ports = GatewayPorts { names: 4053, services: 4001, proxy: 4002, web: 4003 };
+        let rules = |leads_web| Rules { ports, leads_web };
+        let all = |rules| text("sampan_1", "smpn1", Subnet::DEFAULT, &["eth0", "wlan0"], rules);
+        assert!(!all(rules(false)).contains("tcp dport { 80, 443 }"));
+        let text = all(rules(true));
+        assert!(text.contains("fib daddr type != local tcp dport { 80, 443 } dnat ip to 192.168.65.1:4003"));
         assert!(text.contains("delete table inet sampan_1\n"));
         assert!(text.contains(r#"iifname { "eth0", "wlan0" } oifname != "smpn*" ct state new drop"#));
         assert_eq!(text.matches("table inet").count(), text.matches("table inet sampan_1").count());

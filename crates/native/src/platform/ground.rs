@@ -12,6 +12,7 @@ use sampan_model::engine::Stage;
 use sampan_model::gateway::Duty;
 use sampan_model::guest::{ProcessId, SharedFolder};
 use sampan_model::network::Subnet;
+use sampan_model::proxies::Proxies;
 use sampan_model::registry::Entry;
 use sampan_model::settings::Settings;
 use sampan_sys::{namespace, nftables};
@@ -22,7 +23,7 @@ use crate::distros::limits;
 use crate::distros::turns::{Doing, Turn};
 use crate::hub::{Hub, present, shared_folders};
 use crate::network::Network;
-use crate::{cgroup, gateway, working_trees};
+use crate::{cgroup, gateway, proxies, working_trees};
 
 /// How long nobody has to change the packet filter before it is looked at: a firewall is reloaded in many steps.
 const QUIET: Duration = Duration::from_millis(200);
@@ -106,7 +107,11 @@ impl Native {
         let _one = self.one_at_a_time();
         let hub = self.living_hub()?;
         let netns = hub.netns()?;
-        let duty = |subnet| duty(settings, subnet);
+        let (proxies, unusable) = proxies::of(settings);
+        for why in unusable {
+            sink(Event::Warning { message: format!("no proxy is used for it: {why}") });
+        }
+        let duty = |subnet| duty(settings, proxies, subnet);
         if let Some(network) = Network::find(&self.instance, netns) {
             network.mend(&self.instance, &self.guest, duty)?;
         } else {
@@ -162,7 +167,8 @@ impl Native {
         let Some(hub) = self.hub()? else { return Ok(()) };
         if let Some(network) = Network::find(&self.instance, hub.netns()?) {
             let settings = settings::load(&self.instance.settings())?;
-            network.mend(&self.instance, &self.guest, |subnet| duty(&settings, subnet))?;
+            let (proxies, _) = proxies::of(&settings);
+            network.mend(&self.instance, &self.guest, |subnet| duty(&settings, proxies, subnet))?;
         }
         Ok(())
     }
@@ -201,8 +207,8 @@ impl Native {
 }
 
 /// What the gateway is to do.
-fn duty(settings: &Settings, subnet: Subnet) -> Duty {
-    Duty { subnet, hidden: settings.dns_inhibition, loopback: settings.host_loopback.clone() }
+fn duty(settings: &Settings, proxies: Proxies, subnet: Subnet) -> Duty {
+    Duty { subnet, hidden: settings.dns_inhibition, loopback: settings.host_loopback.clone(), proxies }
 }
 
 fn shared(folder: &Path) -> Event {

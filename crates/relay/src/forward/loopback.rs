@@ -2,24 +2,23 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
 use rustix::net::sockopt::ip_original_dst;
-use sampan_model::gateway::HostLoopback;
+use sampan_model::gateway::{Duty, HostLoopback};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::{join, reset, serve_each};
 
-/// Forwards each connection to the port of the loopback that its client asked for, if that is allowed, until the future is
-/// dropped. The packet filter has led them all to `listener`, and knows where they wanted to go.
-pub async fn serve_loopback(listener: TcpListener, allowed: HostLoopback) {
-    let allowed = Arc::new(allowed);
+/// Forwards each connection to the port of the loopback that its client asked for, if that `duty` allows it, until the
+/// future is dropped. The packet filter has led them all to `listener`, and knows where they wanted to go.
+pub async fn serve_loopback(listener: TcpListener, duty: watch::Receiver<Duty>) {
     serve_each(listener, |client| {
-        let allowed = Arc::clone(&allowed);
+        let allowed = duty.borrow().loopback.clone();
         async move {
             // Who came by itself, without the packet filter, wanted nothing that can be known.
-            let Ok(wanted) = wanted_port(&client) else { return reset(&client) };
-            match connect(wanted, &allowed).await {
+            let Ok(wanted) = wanted(&client) else { return reset(&client) };
+            match connect(wanted.port(), &allowed).await {
                 Ok(server) => join(&client, &server).await,
                 Err(_) => reset(&client),
             }
@@ -28,15 +27,17 @@ pub async fn serve_loopback(listener: TcpListener, allowed: HostLoopback) {
     .await;
 }
 
-fn wanted_port(client: &TcpStream) -> io::Result<u16> {
+/// Where `client` wanted to go before the packet filter led it here.
+pub(crate) fn wanted(client: &TcpStream) -> io::Result<SocketAddr> {
     let wanted = SocketAddr::V4(ip_original_dst(client)?);
     if wanted == client.local_addr()? {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(wanted.port())
+    Ok(wanted)
 }
 
-async fn connect(port: u16, allowed: &HostLoopback) -> io::Result<TcpStream> {
+/// A connection to a port of the host's loopback, if that is allowed.
+pub(crate) async fn connect(port: u16, allowed: &HostLoopback) -> io::Result<TcpStream> {
     if !allowed.allows(port) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
@@ -48,6 +49,7 @@ async fn connect(port: u16, allowed: &HostLoopback) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use sampan_model::network::Subnet;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
@@ -71,7 +73,8 @@ mod tests {
     async fn who_was_not_led_here_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let task = tokio::spawn(serve_loopback(listener, HostLoopback::All));
+        let (_duty, receiver) = watch::channel(Duty::new(Subnet::DEFAULT));
+        let task = tokio::spawn(serve_loopback(listener, receiver));
         let mut client = TcpStream::connect(at).await.unwrap();
         assert_eq!(client.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         task.abort();

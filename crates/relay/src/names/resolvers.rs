@@ -18,9 +18,18 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// Links that lead to links: the kernel follows 40.
 const MOST_LINKS: usize = 40;
 
-/// Addresses of resolvers, best first.
+/// The host's resolvers.
 #[derive(Debug, Clone)]
-pub struct Resolvers(pub(super) watch::Receiver<Vec<SocketAddr>>);
+pub struct Resolvers(pub(super) watch::Receiver<Found>);
+
+/// What the files say.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
+    /// Best first.
+    pub(super) servers: Vec<SocketAddr>,
+    /// What may follow a name.
+    search: Vec<String>,
+}
 
 impl Resolvers {
     /// Those of the first of `files` that names any, and from now on whatever they name. None of `own` is among them: that
@@ -34,16 +43,20 @@ impl Resolvers {
     }
 
     /// Always these.
-    pub fn fixed(addresses: Vec<SocketAddr>) -> Self {
-        Self(watch::channel(addresses).1)
+    pub fn fixed(servers: Vec<SocketAddr>) -> Self {
+        Self(watch::channel(Found { servers, ..Found::default() }).1)
     }
 
     pub(super) fn now(&self) -> Vec<SocketAddr> {
-        self.0.borrow().clone()
+        self.0.borrow().servers.clone()
+    }
+
+    pub(super) fn search(&self) -> Vec<String> {
+        self.0.borrow().search.clone()
     }
 }
 
-fn follow(files: &[PathBuf], own: Subnet, mut watch: Option<Watch>, sender: &watch::Sender<Vec<SocketAddr>>) {
+fn follow(files: &[PathBuf], own: Subnet, mut watch: Option<Watch>, sender: &watch::Sender<Found>) {
     while let Some(changes) = watch
         && changes.wait(None).is_ok()
         && !sender.is_closed()
@@ -55,18 +68,18 @@ fn follow(files: &[PathBuf], own: Subnet, mut watch: Option<Watch>, sender: &wat
     }
 }
 
-fn read(files: &[PathBuf], own: Subnet) -> Vec<SocketAddr> {
-    let named = files.iter().map(|file| {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let servers = ResolvConf::parse(&text).servers;
+fn read(files: &[PathBuf], own: Subnet) -> Found {
+    let mut named = files.iter().map(|file| {
+        let ResolvConf { servers, search, .. } =
+            ResolvConf::parse(&fs::read_to_string(file).unwrap_or_default());
         let foreign = |address: &SocketAddr| !matches!(address.ip(), IpAddr::V4(ip) if own.contains(ip));
-        servers.iter().filter_map(|server| address(server)).filter(foreign).collect::<Vec<_>>()
+        let servers = servers.iter().filter_map(|server| address(server)).filter(foreign).collect();
+        Found { servers, search }
     });
     // Nobody is named: the machine itself is meant (resolv.conf(5)).
     named
-        .into_iter()
-        .find(|servers| !servers.is_empty())
-        .unwrap_or_else(|| vec![(Ipv4Addr::LOCALHOST, PORT).into()])
+        .find(|found| !found.servers.is_empty())
+        .unwrap_or_else(|| Found { servers: vec![(Ipv4Addr::LOCALHOST, PORT).into()], search: Vec::new() })
 }
 
 /// The address of `fe80::1%eth0` or `1.1.1.1`.
@@ -115,13 +128,14 @@ mod tests {
         let here = |addresses: &[&str]| {
             addresses.iter().map(|one| SocketAddr::new(one.parse().unwrap(), 53)).collect::<Vec<_>>()
         };
-        assert_eq!(read(&files, Subnet::DEFAULT), here(&["127.0.0.1"]), "there is no file");
+        assert_eq!(read(&files, Subnet::DEFAULT).servers, here(&["127.0.0.1"]), "there is no file");
         sampan_sys::fs::write_whole(&second, b"nameserver 10.0.0.1\n", 0o644).unwrap();
         sampan_sys::fs::write_whole(&first, b"nameserver 192.168.65.1\nsearch x\n", 0o644).unwrap();
-        assert_eq!(read(&files, Subnet::DEFAULT), here(&["10.0.0.1"]), "we are not asked ourselves");
-        sampan_sys::fs::write_whole(&first, b"nameserver 127.0.0.53\nnameserver 2001:db8::1\n", 0o644)
+        assert_eq!(read(&files, Subnet::DEFAULT).servers, here(&["10.0.0.1"]), "we are not asked ourselves");
+        sampan_sys::fs::write_whole(&first, b"nameserver 127.0.0.53\nsearch corp\nnameserver ::2\n", 0o644)
             .unwrap();
-        assert_eq!(read(&files, Subnet::DEFAULT), here(&["127.0.0.53", "2001:db8::1"]));
+        let found = read(&files, Subnet::DEFAULT);
+        assert_eq!((found.servers, found.search), (here(&["127.0.0.53", "::2"]), vec!["corp".to_owned()]));
         let SocketAddr::V6(scoped) = address("fe80::1%lo").unwrap() else { panic!("it is of IPv6") };
         assert_eq!(scoped.scope_id(), 1);
         assert!(address("fe80::1%no-such-link").is_none() && address("x").is_none());

@@ -4,6 +4,8 @@ use std::path::Path;
 use simple_dns::rdata::{A, OPT, RData, TXT};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
+use sampan_model::network::Subnet;
+
 use super::*;
 
 fn subnet() -> Subnet {
@@ -14,6 +16,7 @@ fn subnet() -> Subnet {
 struct Relay {
     at: SocketAddr,
     task: tokio::task::JoinHandle<()>,
+    _duty: watch::Sender<Duty>,
 }
 
 impl Drop for Relay {
@@ -24,11 +27,12 @@ impl Drop for Relay {
 
 impl Relay {
     async fn new(hidden: HiddenRecords, resolvers: Resolvers) -> Self {
-        let names = Names::new(subnet(), hidden, resolvers);
+        let (duty, receiver) = watch::channel(Duty { hidden, ..Duty::new(subnet()) });
+        let names = Names::new(receiver, resolvers);
         let connections = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = connections.local_addr().unwrap();
         let datagrams = UdpSocket::bind(at).await.unwrap();
-        Self { at, task: tokio::spawn(names.serve(datagrams, connections)) }
+        Self { at, task: tokio::spawn(names.serve(datagrams, connections)), _duty: duty }
     }
 
     async fn ask(&self, query: &[u8]) -> Vec<u8> {
@@ -285,7 +289,10 @@ async fn changes_of_the_host_are_followed() {
     assert_eq!(now(&resolvers), ["10.1.0.1:53"]);
     // Replaced; made a link into another folder; and there.
     let mut wait_for = async |expected: &str| {
-        changes.wait_for(|now| now.first().is_some_and(|one| one.to_string() == expected)).await.unwrap();
+        changes
+            .wait_for(|now| now.servers.first().is_some_and(|one| one.to_string() == expected))
+            .await
+            .unwrap();
     };
     write(&file, "nameserver 10.1.0.2\n");
     wait_for("10.1.0.2:53").await;

@@ -4,6 +4,9 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -62,12 +65,10 @@ async fn by_datagram(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> 
     let sent = renumbered(query, number()?);
     socket.send(&sent).await?;
     loop {
-        socket.readable().await?;
-        match receive_one(&socket) {
-            Ok(answer) if is_answer(&answer, &sent) => return Ok(renumbered(&answer, [query[0], query[1]])),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        // That nobody listens there is an error, and nothing to read.
+        let answer = socket.async_io(Interest::READABLE | Interest::ERROR, || receive_one(&socket)).await?;
+        if is_answer(&answer, &sent) {
+            return Ok(renumbered(&answer, [query[0], query[1]]));
         }
     }
 }
@@ -75,7 +76,7 @@ async fn by_datagram(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> 
 /// The room for the largest datagram is needed for a moment, and not for as long as one waits.
 fn receive_one(socket: &UdpSocket) -> io::Result<Vec<u8>> {
     let mut buffer = Vec::with_capacity(LONGEST);
-    socket.try_recv_buf(&mut buffer)?;
+    recv(socket, spare_capacity(&mut buffer), RecvFlags::DONTWAIT)?;
     buffer.shrink_to_fit();
     Ok(buffer)
 }
@@ -97,4 +98,16 @@ fn number() -> io::Result<[u8; 2]> {
     let mut number = [0; 2];
     rustix::rand::getrandom(&mut number, rustix::rand::GetRandomFlags::empty())?;
     Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_is_waited_for_where_nobody_listens() {
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let asked = tokio::time::timeout(Duration::from_secs(20), by_datagram(free, &[0; 12])).await;
+        assert_eq!(asked.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
 }

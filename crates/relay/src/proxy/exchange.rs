@@ -6,14 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
-use tokio::task::JoinHandle;
 
 use super::asker::{Asker, Denied};
 use super::endpoint::{self, Endpoint};
@@ -22,6 +20,7 @@ use super::opening::Rewound;
 use super::room::{Memory, Place};
 use super::upstream::Upstream;
 use super::{again, filters, reveal, sources};
+use crate::connection::Connection;
 use crate::pump;
 
 /// The longest request that is read to look for paths, in bytes.
@@ -42,19 +41,8 @@ pub(super) struct Exchanges<A> {
     place: Place,
 }
 
-/// A connection to the engine; it ends when this is dropped, unless it was upgraded.
-struct Engine {
-    sender: SendRequest<Body>,
-    _connection: AbortOnDrop,
-}
-
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+/// To the engine.
+type Engine = Connection<Body>;
 
 impl<A: Asker> Exchanges<A> {
     pub(super) fn new(asker: Arc<A>, upstream: Arc<Upstream>, place: Place) -> Self {
@@ -195,12 +183,7 @@ impl<A: Asker> Exchanges<A> {
     async fn connect(&self) -> Result<Engine, Denied> {
         let absent = || Denied { status: StatusCode::SERVICE_UNAVAILABLE, message: self.upstream.absence() };
         let stream = self.upstream.connect().await.ok_or_else(absent)?;
-        let handshake = http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(|_| absent())?;
-        let connection = tokio::spawn(async move {
-            let _ = connection.with_upgrades().await; // its error also ends the request, which reports it
-        });
-        Ok(Engine { sender, _connection: AbortOnDrop(connection) })
+        Engine::open(stream).await.map_err(|_| absent())
     }
 
     async fn reveal(&self, endpoint: Endpoint, answer: Response<Incoming>) -> Result<Response<Body>, Denied> {

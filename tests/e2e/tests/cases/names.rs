@@ -204,7 +204,10 @@ fn services() {
     // Where the gateway itself listens is closed, and so is all else at its addresses.
     let record = files::read(&instance.place().run().join("gateway.json"));
     let record: serde_json::Value = serde_json::from_slice(&record).expect("it is JSON");
-    for (last, port) in [(254, &record["ports"]["services"]), (1, &record["ports"]["names"])] {
+    let ports = &record["ports"];
+    for (last, port) in
+        [(254, &ports["services"]), (1, &ports["names"]), (1, &ports["proxy"]), (1, &ports["web"])]
+    {
         let port = u16::try_from(port.as_u64().expect("a port")).expect("a port");
         let said = get(&askers[0], &instance, &address(&instance, last), port);
         assert!(said.contains("refused") || said.contains("reset"), "{last} {port}: {said}");
@@ -256,6 +259,9 @@ fn others() {
         (254, record["ports"]["services"].to_string()),
         (254, open.to_string()),
         (1, record["ports"]["names"].to_string()),
+        (1, record["ports"]["proxy"].to_string()),
+        (1, record["ports"]["web"].to_string()),
+        (1, "3128".to_owned()),
         (1, "53".to_owned()),
         (1, open.to_string()),
     ] {
