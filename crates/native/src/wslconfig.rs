@@ -51,13 +51,17 @@ impl HostConfig {
         let mut warnings: Vec<_> = parsed.warnings.into_iter().map(|warning| warning.message).collect();
         let mode = parsed.config.networking_mode;
         // Safe mode changes it too, and leaves the network as it is.
-        if mode != NetworkingMode::Nat && !parsed.config.safe_mode {
+        if !matches!(mode, NetworkingMode::Nat | NetworkingMode::None) {
             warnings.push(format!(
-                "wsl2.networkingMode of .wslconfig has no effect: there is no {mode:?} here, only Nat. For a distribution \
-                 without a network, set sampan.privateNetwork in its /etc/wsl.conf"
+                "wsl2.networkingMode of .wslconfig has no effect: there is no {mode:?} here, only Nat and None"
             ));
         }
         Self { values: parsed.config, warnings, set }
+    }
+
+    /// Whether there is to be no network between the host and distributions. Safe mode says so too, but leaves it as it is.
+    pub(crate) fn is_without_network(&self) -> bool {
+        self.values.networking_mode == NetworkingMode::None && !self.values.safe_mode
     }
 
     /// Whether the file sets `key` (`section.key`) to a value that could be read.

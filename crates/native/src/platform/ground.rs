@@ -23,6 +23,7 @@ use crate::distros::limits;
 use crate::distros::turns::{Doing, Turn};
 use crate::hub::{Hub, present, shared_folders};
 use crate::network::Network;
+use crate::wslconfig::HostConfig;
 use crate::{cgroup, gateway, proxies, working_trees};
 
 /// How long nobody has to change the packet filter before it is looked at: a firewall is reloaded in many steps.
@@ -114,7 +115,7 @@ impl Native {
         let duty = |subnet| duty(settings, proxies, subnet);
         if let Some(network) = Network::find(&self.instance, netns) {
             network.mend(&self.instance, &self.guest, duty)?;
-        } else {
+        } else if !HostConfig::read().is_without_network() {
             stage(sink, Stage::Network);
             let network = Network::claim(&self.instance, &hub, netns, settings.vpnkit_cidr)?;
             let warning = network.complete(&self.instance, &self.guest, &hub, duty)?;
@@ -125,13 +126,15 @@ impl Native {
         Ok(())
     }
 
-    /// The subnet of the network, whether it is up already or will be in a moment. None: there can be none; why is told by
-    /// whoever brings it up.
+    /// The subnet of the network, whether it is up already or will be in a moment. None: there is to be none, or can be none;
+    /// why is told by whoever brings it up.
     pub(crate) fn claim_subnet(&self, wanted: Option<Subnet>) -> Option<Subnet> {
         let hub = self.hub().ok()??;
         let netns = hub.netns().ok()?;
-        let network = Network::claimed(&self.instance, netns)
-            .or_else(|| Network::claim(&self.instance, &hub, netns, wanted).ok());
+        let network = Network::claimed(&self.instance, netns).or_else(|| {
+            let is_wanted = !HostConfig::read().is_without_network();
+            is_wanted.then(|| Network::claim(&self.instance, &hub, netns, wanted).ok())?
+        });
         network.map(|network| network.subnet)
     }
 

@@ -1,8 +1,8 @@
 //! The way out, and neighbours.
 
 use std::any::Any;
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("network::two_instances_live_side_by_side", side_by_side),
         Case::new("network::forwarding_is_put_back_after_the_death_of_everything", after_death),
         Case::new("network::an_instance_starts_without_any_network", offline),
+        Case::new("network::without_one_only_published_ports_are_reached", none),
         Case::new("network::t04_t05_t08_the_ports_of_version_1_are_the_host_s", ports_of_the_host),
         Case::new("network::t07_one_port_on_both_loopbacks", both_loopbacks),
         Case::new("network::a_start_mends_what_was_taken_from_a_stopped_distribution", mended),
@@ -136,7 +137,7 @@ fn listen(instance: &Instance, kind: &str, address: &str, port: u16) -> Job {
 /// The port is the host's.
 fn bind(kind: &str, port: u16) -> Result<(u16, Box<dyn Any>), ErrorKind> {
     let any = (Ipv4Addr::UNSPECIFIED, port);
-    let bound = || -> std::io::Result<(u16, Box<dyn Any>)> {
+    let bound = || -> io::Result<(u16, Box<dyn Any>)> {
         if kind == "udp" {
             let socket = UdpSocket::bind(any)?;
             return Ok((socket.local_addr()?.port(), Box::new(socket)));
@@ -189,6 +190,45 @@ fn offline() {
     instance.need_busybox();
     assert_eq!(instance.docker(&["run", "--rm", "e2e/busybox", "echo", "fine"]).ok(), "fine");
     waiting::until("the engine runs", || instance.engine_runs());
+}
+
+fn none() {
+    let wan = Wan::new();
+    let server = wan.serve();
+    let instance = Instance::on(&wan.host);
+    instance.import("d", &roots::small(), 2);
+    let before = wan.setting(&format!("ipv4/conf/{UPLINK}/forwarding"));
+    instance.wslconfig("[wsl2]\nnetworkingMode=none\n");
+    instance.start().expect(0);
+    instance.need_busybox();
+    assert_eq!(instance.status().subnet, None);
+    assert_ne!(wan.ip(&["link", "show", "dev", &instance.place().link()]).code(), Some(0));
+    assert_eq!(wan.setting(&format!("ipv4/conf/{UPLINK}/forwarding")), before);
+    let out = format!("nc -w 5 {WORLD} {} </dev/null && echo reached", server.port);
+    for options in [&[][..], &["--network", "host"]] {
+        let args = [&["run", "--rm"], options, &["e2e/busybox", "sh", "-c", &out]].concat();
+        assert!(!instance.docker(&args).all().contains("reached"), "{options:?}");
+    }
+    assert!(!instance.inside("d", &out).all().contains("reached"));
+    instance.inside("d", "wslinfo --networking-mode").expect(0).says("none");
+    let httpd = "mkdir /www; echo content > /www/index.html; exec httpd -f -p 80 -h /www";
+    instance.container(&["-p", "8080:80"], httpd);
+    let address: SocketAddr = format!("{HOST}:8080").parse().expect("an address");
+    let get = |machine: &Netns| -> io::Result<String> {
+        let mut stream = machine.connect(address)?;
+        stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n")?;
+        io::read_to_string(stream)
+    };
+    for machine in [&*wan.host, &wan.world] {
+        waiting::until("the port answers", || get(machine).is_ok_and(|said| said.contains("content")));
+    }
+
+    // Back with the next start after everything has ended.
+    instance.wslconfig("");
+    instance.wsl(&["--shutdown"]).expect(0);
+    instance.start().expect(0);
+    assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"));
+    assert_eq!(instance.inside("d", "wslinfo --networking-mode").text().trim(), "nat");
 }
 
 /// The link dies with the last process in its namespace; the switch that was opened for it does not.
