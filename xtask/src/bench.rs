@@ -55,8 +55,10 @@ enum Part {
     Starts,
     /// What the proxy in front of the Docker socket costs.
     Proxy,
-    /// Published ports.
+    /// What goes through published ports.
     Ports,
+    /// Publishing ports.
+    Publish,
 }
 
 impl Options {
@@ -73,7 +75,8 @@ impl Options {
                         "starts" => Part::Starts,
                         "proxy" => Part::Proxy,
                         "ports" => Part::Ports,
-                        _ => bail!("--only needs `starts`, `proxy` or `ports`"),
+                        "publish" => Part::Publish,
+                        _ => bail!("--only needs `starts`, `proxy`, `ports` or `publish`"),
                     };
                 }
                 _ => bail!("unknown option {name}: there are --runs N, --image FILE and --only PART"),
@@ -103,6 +106,9 @@ fn measure(options: &Options, program: &Path, scratch: &Scratch) -> Result<()> {
     }
     if wanted(Part::Ports) {
         ports::run(&ours, &image, scratch.folder(), options.runs)?;
+    }
+    if wanted(Part::Publish) {
+        ports::publish(&ours, &image, scratch, options.runs)?;
     }
     Ok(())
 }

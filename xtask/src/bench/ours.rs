@@ -30,6 +30,16 @@ impl<'a> OurInstance<'a> {
         Self { program, wsl: program.with_file_name("wsl"), scratch }
     }
 
+    /// The same instance, run by the programs beside `program`.
+    pub(super) fn by(&self, program: &'a Path) -> Self {
+        Self::new(program, self.scratch)
+    }
+
+    /// The program `sampan`.
+    pub(super) fn program(&self) -> &'a Path {
+        self.program
+    }
+
     /// Starts and stops once. Returns the root file system archive that the engine came from.
     pub(crate) fn first_start(&self, image: Option<&Path>) -> Result<(PathBuf, Duration)> {
         let mut command = self.command();

@@ -1,6 +1,7 @@
 //! Published ports: through our forwarder, through Docker's own `docker-proxy` in the same network, and directly to the
 //! container, in turn.
 
+mod publish;
 mod traffic;
 mod way;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub(super) use self::publish::run as publish;
 use self::traffic::{Load, Server};
 use self::way::{StockProxy, Way};
 use super::ours::OurInstance;
