@@ -110,13 +110,24 @@ pub(crate) mod tests {
     #[test]
     fn a_mode_of_the_network_that_is_not_there_is_said() {
         let warnings = |text: &str| HostConfig::of(text.as_bytes(), "/w", &HOST).warnings;
-        for mode in ["none", "mirrored", "Bridged", "VirtioProxy"] {
+        for mode in ["mirrored", "Bridged", "VirtioProxy"] {
             let told = warnings(&format!("[wsl2]\nnetworkingMode={mode}\n"));
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].starts_with("wsl2.networkingMode of .wslconfig has no effect: "), "{told:?}");
         }
-        assert!(warnings("").is_empty() && warnings("[wsl2]\nnetworkingMode=NAT\n").is_empty());
+        for known in ["", "[wsl2]\nnetworkingMode=NAT\n", "[wsl2]\nnetworkingMode=none\n"] {
+            assert!(warnings(known).is_empty(), "{known}");
+        }
         assert_eq!(warnings("[wsl2]\nsafeMode=true\n").len(), 1);
+    }
+
+    #[test]
+    fn only_who_says_so_is_without_network() {
+        let is_without = |text: &str| HostConfig::of(text.as_bytes(), "/w", &HOST).is_without_network();
+        assert!(is_without("[wsl2]\nnetworkingMode=None\n"));
+        for other in ["", "[wsl2]\nnetworkingMode=mirrored\n", "[wsl2]\nsafeMode=true\n"] {
+            assert!(!is_without(other), "{other}");
+        }
     }
 
     #[test]

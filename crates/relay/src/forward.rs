@@ -15,10 +15,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use crate::splice;
+
+/// The part of all descriptors that the connections of one listener may be in number. Each takes two, and four more while
+/// much goes through it.
+const SHARE: usize = 8;
 
 /// After a connection could not be taken.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -36,8 +41,19 @@ pub async fn serve_connections(listener: TcpListener, container: SocketAddr) {
     .await;
 }
 
-/// Does with each client what `attend` does, until the future is dropped.
+/// Does with each client what `attend` does, until the future is dropped. There is an end to how many are served at once:
+/// one port that is flooded leaves descriptors for all others.
 pub(crate) async fn serve_each<F>(listener: TcpListener, attend: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let limit = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
+    serve_at_most((limit / SHARE).max(1), listener, attend).await;
+}
+
+async fn serve_at_most<F>(most: usize, listener: TcpListener, attend: impl Fn(TcpStream) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -46,7 +62,8 @@ where
     loop {
         tokio::select! {
             Some(_) = open.join_next() => {}
-            accepted = listener.accept() => if let Ok((client, _)) = accepted {
+            // Who is one too many waits in the queue of the kernel.
+            accepted = listener.accept(), if open.len() < most => if let Ok((client, _)) = accepted {
                 pause = FIRST_PAUSE;
                 open.spawn(attend(client));
             } else {
@@ -155,6 +172,27 @@ mod tests {
         drop(container);
         let mut client = TcpStream::connect(at).await.unwrap();
         assert_eq!(client.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_served_when_another_has_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let echo = |mut client: TcpStream| async move {
+            let byte = client.read_u8().await.unwrap_or_default();
+            let _ = client.write_u8(byte).await;
+            let _ = client.read_u8().await;
+        };
+        let task = tokio::spawn(serve_at_most(1, listener, echo));
+        let (mut first, mut second) =
+            (TcpStream::connect(at).await.unwrap(), TcpStream::connect(at).await.unwrap());
+        second.write_u8(2).await.unwrap();
+        first.write_u8(1).await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), 1);
+        assert_eq!(second.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        assert_eq!(second.read_u8().await.unwrap(), 2);
+        task.abort();
     }
 
     #[tokio::test]

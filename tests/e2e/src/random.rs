@@ -26,6 +26,11 @@ impl Sequence {
         Self(seed)
     }
 
+    /// How often to draw from it: `SAMPAN_TEST_ROUNDS`, else `usual`.
+    pub fn rounds(usual: usize) -> usize {
+        std::env::var("SAMPAN_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    }
+
     /// The next number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -138,7 +138,8 @@ impl Exchanges {
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = target(request.uri(), &to, line.by_proxy);
         if let Ok(host) = HeaderValue::from_str(to.strip_suffix(":80").unwrap_or(&to)) {
-            request.headers_mut().entry(HOST).or_insert(host);
+            // What is asked for counts, whatever else is said (RFC 9112, 3.2.2).
+            request.headers_mut().insert(HOST, host);
         }
         let sent = line.connection.sender.send_request(request).await;
         let mut answer = sent.map_err(|source| Refusal::NoAnswer { to: line.to.clone(), source })?;

@@ -120,7 +120,7 @@ impl Web {
 fn proxy_for(duty: &Duty, scheme: &str, host: &str) -> Option<Intercept> {
     let proxies = &duty.proxies;
     let is_plain = !host.contains(['.', ':']);
-    let is_ours = address_of(host, duty.subnet).is_some() || bare(host).parse().is_ok_and(is_loopback);
+    let is_ours = address_of(host, duty.subnet).is_some() || is_loopback_by_name(host);
     if !proxies.any() || is_ours || is_plain && proxies.exclude.has_plain_names() {
         return None;
     }
@@ -141,6 +141,12 @@ fn forbidden(duty: &Duty, address: IpAddr, port: u16) -> Option<&'static str> {
     }
     (is_of_this_host(address) && !duty.loopback.allows(port))
         .then_some("the host, which `hostLoopback` does not allow")
+}
+
+/// What means whoever looks it up: a proxy on the host would look for it there (RFC 6761, 6.3).
+fn is_loopback_by_name(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || bare(host).parse().is_ok_and(is_loopback)
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -229,9 +235,17 @@ mod tests {
         assert_eq!(by("http", "example.test"), proxy);
         assert_eq!(by("http", "fd00::1"), proxy);
         assert_eq!(by("https", "example.test"), None, "there is none for it");
-        for excluded in
-            ["intern.test", "x.intern.test", "10.1.2.3", "box", "127.0.0.1", "[::1]", "host.docker.internal"]
-        {
+        for excluded in [
+            "intern.test",
+            "x.intern.test",
+            "10.1.2.3",
+            "box",
+            "127.0.0.1",
+            "[::1]",
+            "Localhost.",
+            "x.localhost",
+            "host.docker.internal",
+        ] {
             assert_eq!(by("http", excluded), None, "{excluded}");
         }
         let credentials = proxy_for(&duty, "http", "example.test").unwrap().basic_auth().cloned();

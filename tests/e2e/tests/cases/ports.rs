@@ -271,7 +271,6 @@ fn outlive() {
 
 fn rounds() {
     const CONTAINERS: usize = 4;
-    const ROUNDS: usize = 24;
     let machine = Arc::new(Netns::new());
     let instance = Instance::started_on(&machine);
     instance.need_busybox();
@@ -283,7 +282,7 @@ fn rounds() {
     }
     let mut sequence = Sequence::announced("ports");
     let mut runs = [false; CONTAINERS];
-    for round in 0..ROUNDS {
+    for round in 0..Sequence::rounds(24) {
         let number = usize::try_from(sequence.below(CONTAINERS as u64)).expect("a small number");
         let verb = match (runs[number], sequence.below(3)) {
             (false, _) => "start",
