@@ -142,7 +142,7 @@ fn become_server(
     // Slave, not private: what the host unmounts must leave this short-lived copy too.
     mount::set_propagation(Path::new("/"), Propagation::Slave, true)?;
     let mut warnings = outside.warnings.clone();
-    let privileged_network = spec.ids.is_none() && matches!(spec.root, BootRoot::Image { .. });
+    let privileged_network = spec.ids.is_none() && !spec.in_host_network;
     let proc = root::enter(&root)?;
     let mut conf = settings::read(&mut warnings);
     if spec.safe_mode {
@@ -170,6 +170,7 @@ fn become_server(
         name: spec.name.clone(),
         guid: spec.guid,
         version: if matches!(spec.root, BootRoot::Image { .. }) { 2 } else { 1 },
+        in_host_network: spec.in_host_network && !conf.sampan.private_network,
         ready_fd: tell.as_raw_fd(),
         control_fd: outside.control.as_raw_fd(),
         paths_fd: outside.paths.as_raw_fd(),

@@ -45,7 +45,7 @@ pub(crate) fn run(spec: &HubSpec) -> anyhow::Result<Answer> {
             drop((tell, wait));
             let process = verb::process_id(ProcessRecord::of(pid)?);
             // Recorded before it does anything: whoever dies in between, nothing runs that nobody can find.
-            verb::record(&spec.record, &HubRecord { process: process.clone() })?;
+            verb::record(&spec.record, &HubRecord { process: process.clone(), mirrored: spec.mirrored })?;
             let mut procs = File::options()
                 .write(true)
                 .open(&spec.cgroup)

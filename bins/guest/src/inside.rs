@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) name: String,
     /// 1 or 2.
     pub(crate) version: u8,
+    #[serde(default)]
+    pub(crate) in_host_network: bool,
 }
 
 /// Runs the tool called `name`.
@@ -46,8 +48,13 @@ fn wslpath(arguments: &[OsString], facts: &Facts) -> Answer {
 
 fn wslinfo(arguments: &[OsString], facts: &Facts) -> Answer {
     let second = facts.version != 1;
+    let networking_mode = || match has_network() {
+        _ if facts.in_host_network => "mirrored",
+        true => "nat",
+        false => "none",
+    };
     let info = Info {
-        networking_mode: second.then(|| if has_network() { "nat" } else { "none" }),
+        networking_mode: second.then(networking_mode),
         // The kernel is what distributions of version 2 share, so its boot is their machine.
         vm_id: second.then(boot_id).flatten(),
         version: env!("CARGO_PKG_VERSION"),

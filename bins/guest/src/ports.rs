@@ -1,4 +1,4 @@
-//! `sampan-guest ports POLICY [host-networking]`: the forwarder of published ports, one for all of them.
+//! `sampan-guest ports POLICY [host-networking] [mark=NUMBER]`: the forwarder of published ports, one for all of them.
 //!
 //! It lives beside dockerd, so that it ends with the containers and with nothing else. Its threads are in the network that
 //! the distributions share, where containers are reached by any network of theirs; one thread is in the host's and makes
@@ -57,9 +57,11 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let (network, processes) = (inherited("SAMPAN_FD_HOSTNET")?, inherited("SAMPAN_FD_HOSTPROC")?);
     let policy = args.first().map(String::as_str).unwrap_or_default();
     let policy = PortBinding::from_word(policy).with_context(|| format!("there is no policy `{policy}`"))?;
-    let host_networking = args.get(1).is_some_and(|word| word == ports::HOST_NETWORKING);
+    let host_networking = args.iter().any(|word| word == ports::HOST_NETWORKING);
+    let mark = args.iter().find_map(|word| word.strip_prefix(ports::MARK)).map(str::parse).transpose();
+    let mark = mark.context("the mark is a number")?;
     descriptors::raise_limit();
-    let host = Host::start(network, processes)?;
+    let host = Host::start(network, processes, mark)?;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

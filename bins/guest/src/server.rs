@@ -36,6 +36,7 @@ pub(crate) struct ServerSpec {
     pub(crate) guid: Guid,
     /// 1 or 2.
     pub(crate) version: u8,
+    pub(crate) in_host_network: bool,
     /// Where to write a [`Ready`] when it serves.
     pub(crate) ready_fd: i32,
     /// The control socket, bound, not yet listening.
@@ -130,7 +131,8 @@ impl Server {
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<(Self, Control)> {
         let signals = signals::block_and_fd(&[Signal::CHILD, Signal::TERM, Signal::INT])?;
-        let facts = Facts { name: spec.name.clone(), version: spec.version };
+        let facts =
+            Facts { name: spec.name.clone(), version: spec.version, in_host_network: spec.in_host_network };
         startup::install_tools(&facts, warnings);
         let distribution = Distribution {
             name: spec.name,

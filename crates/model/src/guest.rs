@@ -38,6 +38,10 @@ pub struct HubSpec {
     /// lives on in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns_of: Option<ProcessId>,
+    /// Whether users' distributions are in the host's network instead of its own. Only noted here, for all that start as long
+    /// as this hub lives.
+    #[serde(default)]
+    pub mirrored: bool,
     /// Take the views over that this process sees instead of making new ones: the hub that made them died, and the engine
     /// lives on with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +54,9 @@ pub struct HubSpec {
 pub struct HubRecord {
     /// The process.
     pub process: ProcessId,
+    /// Whether users' distributions are in the host's network.
+    #[serde(default)]
+    pub mirrored: bool,
 }
 
 /// The record of a running distribution.
@@ -89,6 +96,9 @@ pub struct BootSpec {
     pub record: PathBuf,
     /// Its root file system.
     pub root: BootRoot,
+    /// Whether it is in the host's network; else in the hub's. One of version 1 always is.
+    #[serde(default)]
+    pub in_host_network: bool,
     /// Its ids; none: root in it is root of the host.
     pub ids: Option<IdRange>,
     /// The inner cgroup.
@@ -126,8 +136,8 @@ pub const ATTACHED: &str = "attached\n";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum BootRoot {
-    /// Version 2: an ext4 image, which is being attached in the hub; network namespace of the hub. The input goes on with
-    /// [`ATTACHED`] when it is, and ends without that when it can't be.
+    /// Version 2: an ext4 image, which is being attached in the hub. The input goes on with [`ATTACHED`] when it is, and ends
+    /// without that when it can't be.
     Image {
         /// The hub.
         hub: ProcessId,
@@ -138,7 +148,7 @@ pub enum BootRoot {
         /// Its file system is damaged: it may only be looked at.
         read_only: bool,
     },
-    /// Version 1: a folder of the host; network of the host.
+    /// Version 1: a folder of the host.
     Folder {
         /// The folder.
         path: PathBuf,

@@ -140,6 +140,13 @@ impl Instance {
         format!("sampan_{}", self.id())
     }
 
+    /// What sockets of published ports are marked with (`SO_MARK`), so that the rules of this instance know its own.
+    pub fn port_mark(&self) -> u32 {
+        let id = u32::from_str_radix(&self.id(), 16).expect("eight digits");
+        // Few bits, and none of the lowest, which others use: a mark also stands in rules for routes.
+        0x5300_0000 | (id & 0xffff)
+    }
+
     /// The docker context that leads to this instance.
     pub fn docker_context(&self) -> String {
         if self.name == DEFAULT_NAME { "sampan".to_owned() } else { format!("sampan-{}", self.name) }

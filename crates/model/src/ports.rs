@@ -15,6 +15,9 @@ pub const SOCKET: &str = "/run/sampan/ports.sock";
 /// The word with which the forwarder serves what containers of the network `host` listen at, too.
 pub const HOST_NETWORKING: &str = "host-networking";
 
+/// Before the number that the forwarder marks sockets of the host with, for the rules to lead their clients on.
+pub const MARK: &str = "mark=";
+
 /// A transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -23,6 +23,8 @@ pub struct Settings {
     pub vpnkit_cidr: Option<Subnet>,
     /// Where ports are listened for that containers publish without a host address.
     pub port_binding_behavior: PortBinding,
+    /// Whether published ports are forwarded by the kernel where it can, so that containers see who their clients are.
+    pub keep_client_addresses: bool,
     /// Whether what containers of the network `host` listen at is reached on the host.
     pub host_networking_enabled: bool,
     /// Kinds of addresses that no name is said to have inside.
@@ -65,6 +67,7 @@ impl Default for Settings {
             disk_size_mib: 1024 * 1024,
             vpnkit_cidr: None,
             port_binding_behavior: PortBinding::default(),
+            keep_client_addresses: false,
             host_networking_enabled: true,
             dns_inhibition: HiddenRecords::default(),
             host_loopback: HostLoopback::default(),

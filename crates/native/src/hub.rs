@@ -26,6 +26,8 @@ const LOOP_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     pub(crate) process: ProcessId,
+    /// Whether users' distributions are in the host's network, and only the engine in that of the hub.
+    pub(crate) mirrored: bool,
 }
 
 /// What sharing folders came to.
@@ -103,16 +105,17 @@ impl Hub {
     pub(crate) fn find(instance: &Instance) -> Result<Option<Self>, HubError> {
         let Some(record) = process::read_record::<HubRecord>(&instance.hub_record()) else { return Ok(None) };
         let alive = process::open(&record.process).map_err(HubError::Look)?.is_some();
-        Ok(alive.then_some(Self { process: record.process }))
+        Ok(alive.then_some(Self { process: record.process, mirrored: record.mirrored }))
     }
 
-    /// Starts the hub; beside it, warnings. `netns_of`: a process of a distribution that outlived the last hub; `views_of`:
+    /// Starts the hub; beside it, warnings. `mirrored`: users' distributions are to be in the host's network; `netns_of`: a process of a distribution that outlived the last hub; `views_of`:
     /// of the engine's, if that did.
     pub(crate) fn start(
         instance: &Instance,
         guest: &Guest,
         cgroup: PathBuf,
         folders: Vec<SharedFolder>,
+        mirrored: bool,
         netns_of: Option<ProcessId>,
         views_of: Option<ProcessId>,
     ) -> Result<(Self, Vec<String>), HubError> {
@@ -125,12 +128,13 @@ impl Hub {
             cgroup,
             folders,
             netns_of,
+            mirrored,
             views_of,
         };
         let log = open_log(&instance.log("hub"))?;
         let answer = guest.ask("hub", &spec, Some(log)).map_err(HubError::Start)?;
         match answer {
-            Answer::Started { process, warnings } => Ok((Self { process }, warnings)),
+            Answer::Started { process, warnings } => Ok((Self { process, mirrored }, warnings)),
             other => {
                 let said = format!("{other:?}");
                 Err(HubError::Start(GuestError::Garbled { verb: "hub".to_owned(), said }))

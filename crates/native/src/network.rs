@@ -92,11 +92,27 @@ struct Rules {
     ports: GatewayPorts,
     /// Whether what is said to the web is led there.
     leads_web: bool,
+    /// What sockets are marked with whose clients go on to the network, with their own addresses.
+    #[serde(default)]
+    mark: Option<u32>,
 }
 
-impl Rules {
-    fn of(duty: &Duty, ports: GatewayPorts) -> Self {
-        Self { ports, leads_web: duty.proxies.transparent && duty.proxies.any() }
+/// What the settings want of a network.
+pub(crate) struct Wanted {
+    /// What its gateway is to do.
+    pub(crate) duty: Duty,
+    /// Whether containers see the addresses of their clients.
+    pub(crate) keeps_clients: bool,
+}
+
+impl Wanted {
+    fn rules(&self, instance: &Instance, ports: GatewayPorts) -> Rules {
+        let proxies = &self.duty.proxies;
+        Rules {
+            ports,
+            leads_web: proxies.transparent && proxies.any(),
+            mark: self.keeps_clients.then(|| instance.port_mark()),
+        }
     }
 }
 
@@ -167,14 +183,13 @@ impl Network {
         Ok(network)
     }
 
-    /// Does the rest for a network that was claimed; `duty` says what its gateway is to do. The result is what the user should
-    /// know.
+    /// Does the rest for a network that was claimed. The result is what the user should know.
     pub(crate) fn complete(
         mut self,
         instance: &Instance,
         guest: &Guest,
         hub: &Hub,
-        duty: impl FnOnce(Subnet) -> Duty,
+        wanted: impl FnOnce(Subnet) -> Wanted,
     ) -> Result<Option<String>, NetworkError> {
         let _turn = lock::netns_lock()?;
         if self.rules.is_some() {
@@ -189,8 +204,8 @@ impl Network {
                 self.subnet.gateway()
             ),
         )?;
-        let duty = duty(self.subnet);
-        let rules = Rules::of(&duty, gateway::ensure(instance, guest, &duty)?);
+        let wanted = wanted(self.subnet);
+        let rules = wanted.rules(instance, gateway::ensure(instance, guest, &wanted.duty)?);
         // Closed before it is opened: the rules stand before the first packet may be forwarded.
         let forwarding = forwarding::Plan::parse(&self.forwarding);
         self.load(instance, rules)?;
@@ -206,21 +221,21 @@ impl Network {
         }))
     }
 
-    /// Has the gateway do what `duty` says, and puts back what somebody else took away: our table (`nft flush ruleset`), a
+    /// Has the gateway and the rules do what is wanted, and puts back what somebody else took away: our table (`nft flush ruleset`), a
     /// forwarding switch, or the gateway.
     pub(crate) fn mend(
         &self,
         instance: &Instance,
         guest: &Guest,
-        duty: impl FnOnce(Subnet) -> Duty,
+        wanted: impl FnOnce(Subnet) -> Wanted,
     ) -> Result<(), NetworkError> {
         let link = instance.link();
-        let duty = duty(self.subnet);
+        let wanted = wanted(self.subnet);
         let forwarding = forwarding::Plan::parse(&self.forwarding);
         // The kernel itself is asked: this is on the way of every start, and a program or two take as long as all the rest
         // of it. When it can't say, the rules are loaded once more, which changes nothing.
         let is_loaded = || nftables::has_table(&instance.nft_table()).unwrap_or(false);
-        let rules = gateway::instruct(instance, &duty).map(|ports| Rules::of(&duty, ports));
+        let rules = gateway::instruct(instance, &wanted.duty).map(|ports| wanted.rules(instance, ports));
         if rules.is_some() && rules == self.rules && is_loaded() && forwarding.is_applied(&link) {
             return Ok(());
         }
@@ -229,7 +244,7 @@ impl Network {
             // It was taken down meanwhile.
             return Ok(());
         };
-        let rules = Rules::of(&duty, gateway::ensure(instance, guest, &duty)?);
+        let rules = wanted.rules(instance, gateway::ensure(instance, guest, &wanted.duty)?);
         if network.rules != Some(rules) || !is_loaded() {
             network.load(instance, rules)?;
         }
@@ -240,7 +255,7 @@ impl Network {
     fn load(&mut self, instance: &Instance, rules: Rules) -> Result<(), NetworkError> {
         let forwarding = forwarding::Plan::parse(&self.forwarding);
         let (table, link) = (instance.nft_table(), instance.link());
-        let text = ruleset::text(&table, &link, self.subnet, &forwarding.opened(), rules);
+        let text = ruleset::text(&table, &link, self.subnet, &forwarding, rules);
         Tool::new("nft", LIMIT)?.args(["-f", "-"]).output_of(&text)?;
         self.rules = Some(rules);
         process::write_record(&instance.network_record(), self)?;

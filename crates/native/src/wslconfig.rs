@@ -51,9 +51,9 @@ impl HostConfig {
         let mut warnings: Vec<_> = parsed.warnings.into_iter().map(|warning| warning.message).collect();
         let mode = parsed.config.networking_mode;
         // Safe mode changes it too, and leaves the network as it is.
-        if !matches!(mode, NetworkingMode::Nat | NetworkingMode::None) {
+        if !matches!(mode, NetworkingMode::Mirrored | NetworkingMode::Nat | NetworkingMode::None) {
             warnings.push(format!(
-                "wsl2.networkingMode of .wslconfig has no effect: there is no {mode:?} here, only Nat and None"
+                "wsl2.networkingMode of .wslconfig has no effect: there is no {mode:?} here, only Nat, Mirrored and None"
             ));
         }
         Self { values: parsed.config, warnings, set }
@@ -62,6 +62,11 @@ impl HostConfig {
     /// Whether there is to be no network between the host and distributions. Safe mode says so too, but leaves it as it is.
     pub(crate) fn is_without_network(&self) -> bool {
         self.values.networking_mode == NetworkingMode::None && !self.values.safe_mode
+    }
+
+    /// Whether users' distributions are to be in the host's network.
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.values.networking_mode == NetworkingMode::Mirrored
     }
 
     /// Whether the file sets `key` (`section.key`) to a value that could be read.
@@ -110,12 +115,17 @@ pub(crate) mod tests {
     #[test]
     fn a_mode_of_the_network_that_is_not_there_is_said() {
         let warnings = |text: &str| HostConfig::of(text.as_bytes(), "/w", &HOST).warnings;
-        for mode in ["mirrored", "Bridged", "VirtioProxy"] {
+        for mode in ["Bridged", "VirtioProxy"] {
             let told = warnings(&format!("[wsl2]\nnetworkingMode={mode}\n"));
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].starts_with("wsl2.networkingMode of .wslconfig has no effect: "), "{told:?}");
         }
-        for known in ["", "[wsl2]\nnetworkingMode=NAT\n", "[wsl2]\nnetworkingMode=none\n"] {
+        for known in [
+            "",
+            "[wsl2]\nnetworkingMode=NAT\n",
+            "[wsl2]\nnetworkingMode=none\n",
+            "[wsl2]\nnetworkingMode=mirrored\n",
+        ] {
             assert!(warnings(known).is_empty(), "{known}");
         }
         assert_eq!(warnings("[wsl2]\nsafeMode=true\n").len(), 1);

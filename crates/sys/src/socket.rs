@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use datagram::{Arrival, receive_datagram, send_datagram, tell_destinations};
 pub use listener::{SocketKind, bind_unix_listener};
-pub use listening::{Listening, listening};
+pub use listening::{Listening, Transport, listening};
 pub use message::{MAX_MESSAGE, Message, recv_message, recv_message_within, send_message};
 pub use queue::is_read;
 pub use rights::{MAX_FDS, Received, recv_fds, send_fds};

@@ -76,7 +76,7 @@ impl Outside {
         let (program, server) = (program::readable()?, program::unreadable(&spec.programs)?);
         let control = listener(&spec.control, traces)?;
         let paths = listener(&spec.paths, traces)?;
-        if let Some(hub) = &hub {
+        if let Some(hub) = hub.as_ref().filter(|_| !spec.in_host_network) {
             // A sysfs shows the network namespace of the process that mounts it, and the child can't enter this one.
             namespace::enter(&hub.pidfd, Namespaces::NET)?;
         }

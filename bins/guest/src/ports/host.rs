@@ -1,7 +1,7 @@
 //! The host's network, by a thread that is in it.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
@@ -11,7 +11,7 @@ use sampan_model::ports::Protocol;
 use sampan_sys::namespace::{self, Namespaces};
 use tokio::sync::oneshot;
 
-use super::listen::listen_at;
+use super::listen::listen_marked;
 use super::owner;
 
 /// What is asked of the thread.
@@ -24,8 +24,9 @@ enum Question {
 pub(super) struct Host(mpsc::Sender<Question>);
 
 impl Host {
-    /// Sends a thread into `network`, the host's; `processes` is the host's `/proc`.
-    pub(super) fn start(network: File, processes: File) -> anyhow::Result<Self> {
+    /// Sends a thread into `network`, the host's; `processes` is the host's `/proc`. `mark` is put on what listens at all
+    /// addresses of IPv4, for rules that lead its clients on.
+    pub(super) fn start(network: File, processes: File, mark: Option<u32>) -> anyhow::Result<Self> {
         let (questions, asked) = mpsc::channel();
         let (entered, there) = mpsc::channel();
         // This thread alone changes its network, for good.
@@ -37,7 +38,7 @@ impl Host {
                 drop(network);
                 if entered.send(went).is_ok() && is_there {
                     for question in asked {
-                        answer(question, &processes);
+                        answer(question, &processes, mark);
                     }
                 }
             })
@@ -62,10 +63,13 @@ impl Host {
     }
 }
 
-fn answer(question: Question, processes: &File) {
+fn answer(question: Question, processes: &File, mark: Option<u32>) {
     // Who asked may have left.
     match question {
-        Question::Listen(protocol, address, answer) => drop(answer.send(listen_at(protocol, address))),
+        Question::Listen(protocol, address, answer) => {
+            let mark = mark.filter(|_| address.ip() == Ipv4Addr::UNSPECIFIED);
+            drop(answer.send(listen_marked(protocol, address, mark)));
+        }
         Question::Owner(protocol, address, answer) => {
             drop(answer.send(owner::of(processes, protocol, address)));
         }

@@ -1,6 +1,6 @@
 //! Containers in the engine's own network (`--network host`): where they listen, the host is listened for, too.
 //!
-//! The kernel tells nobody that a socket begins to listen. So it is asked, and only while there is such a container: often
+//! The kernel tells nobody that a socket begins to listen, or to take datagrams. So it is asked, and only while there is such a container: often
 //! right after one has started, now and then later.
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sampan_model::ports::{Binding, Protocol};
 use sampan_relay::docker::{self, Comings, DockerError, HostContainer};
-use sampan_sys::socket::{Listening, listening};
+use sampan_sys::socket::{Listening, Transport, listening};
 use tokio::time::{Instant, sleep};
 
 use super::{Forwarder, Port};
@@ -28,27 +28,33 @@ const LATER: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is served, by the socket that listens inside; none: it can't be.
-type Served = HashMap<Listening, Vec<Port>>;
+#[derive(Default)]
+struct Watch {
+    /// What is served, by the socket that listens inside; none: it can't be.
+    served: HashMap<Listening, Vec<Port>>,
+    /// Sockets of UDP that were there the last time. Clients have such, too, for as long as a question takes: one that is there
+    /// twice is a server's.
+    seen: HashSet<Listening>,
+}
 
 /// Serves what such containers listen at, until the future is dropped.
 pub(super) async fn follow(forwarder: &Arc<Forwarder>) {
-    let mut served = Served::new();
+    let mut watch = Watch::default();
     loop {
         // dockerd is being started, or has ended. What is served is so until it is known that it has gone.
-        let _: Result<(), DockerError> = follow_dockerd(forwarder, &mut served).await;
+        let _: Result<(), DockerError> = follow_dockerd(forwarder, &mut watch).await;
         sleep(PAUSE).await;
     }
 }
 
-async fn follow_dockerd(forwarder: &Arc<Forwarder>, served: &mut Served) -> Result<(), DockerError> {
+async fn follow_dockerd(forwarder: &Arc<Forwarder>, watch: &mut Watch) -> Result<(), DockerError> {
     let socket = Path::new(DOCKER_SOCKET);
     let mut comings = Comings::subscribe(socket, PATIENCE).await?;
     loop {
         let containers = docker::host_containers(socket, PATIENCE).await?;
         let since = Instant::now();
         loop {
-            align(forwarder, &containers, served).await;
+            watch.align(forwarder, &containers).await;
             let look_again = async {
                 if containers.is_empty() {
                     std::future::pending::<()>().await;
@@ -68,31 +74,36 @@ async fn follow_dockerd(forwarder: &Arc<Forwarder>, served: &mut Served) -> Resu
     }
 }
 
-/// Brings what is served in line with what listens.
-async fn align(forwarder: &Arc<Forwarder>, containers: &[HostContainer], served: &mut Served) {
-    let all = if containers.is_empty() { Vec::new() } else { listening().unwrap_or_default() };
-    let gone: Vec<Listening> = served.keys().filter(|one| !all.contains(one)).copied().collect();
-    for one in gone {
-        for port in served.remove(&one).unwrap_or_default() {
-            port.close().await;
-        }
-    }
-    let new: Vec<Listening> = all.into_iter().filter(|one| !served.contains_key(one)).collect();
-    if new.is_empty() {
-        return;
-    }
-    let owners = owners(containers);
-    for one in new {
-        let name = owners.iter().find(|(_, inodes)| inodes.contains(&one.inode)).map(|(name, _)| *name);
-        let mut ports = Vec::new();
-        for binding in name.map(|_| bindings(one)).unwrap_or_default() {
-            match forwarder.publish_outside(binding, name.unwrap_or_default()).await {
-                Ok(port) => ports.push(port),
-                Err(sentence) => verb::log(&format!("--network host, {binding}: {sentence}")),
+impl Watch {
+    /// Brings what is served in line with what listens.
+    async fn align(&mut self, forwarder: &Arc<Forwarder>, containers: &[HostContainer]) {
+        let all = if containers.is_empty() { Vec::new() } else { listening().unwrap_or_default() };
+        let gone: Vec<Listening> = self.served.keys().filter(|one| !all.contains(one)).copied().collect();
+        for one in gone {
+            for port in self.served.remove(&one).unwrap_or_default() {
+                port.close().await;
             }
         }
-        // What is somebody else's, or can't be served, is remembered as well: it is not tried again.
-        served.insert(one, ports);
+        let is_settled = |one: &Listening| one.transport == Transport::Tcp || self.seen.contains(one);
+        let new: Vec<Listening> =
+            all.iter().filter(|one| !self.served.contains_key(one) && is_settled(one)).copied().collect();
+        self.seen = all.into_iter().filter(|one| one.transport == Transport::Udp).collect();
+        if new.is_empty() {
+            return;
+        }
+        let owners = owners(containers);
+        for one in new {
+            let name = owners.iter().find(|(_, inodes)| inodes.contains(&one.inode)).map(|(name, _)| *name);
+            let mut ports = Vec::new();
+            for binding in name.map(|_| bindings(one)).unwrap_or_default() {
+                match forwarder.publish_outside(binding, name.unwrap_or_default()).await {
+                    Ok(port) => ports.push(port),
+                    Err(sentence) => verb::log(&format!("--network host, {binding}: {sentence}")),
+                }
+            }
+            // What is somebody else's, or can't be served, is remembered as well: it is not tried again.
+            self.served.insert(one, ports);
+        }
     }
 }
 
@@ -100,8 +111,12 @@ async fn align(forwarder: &Arc<Forwarder>, containers: &[HostContainer], served:
 /// the host.
 fn bindings(one: Listening) -> Vec<Binding> {
     let port = one.address.port();
+    let protocol = match one.transport {
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+    };
     let binding = |host: IpAddr, inside: IpAddr| Binding {
-        protocol: Protocol::Tcp,
+        protocol,
         host: SocketAddr::new(host, port),
         container: SocketAddr::new(inside, port),
     };
@@ -146,8 +161,11 @@ mod tests {
     #[test]
     fn a_socket_is_served_where_it_is_meant() {
         let of = |address: &str, one_family| {
-            let listening = Listening { address: address.parse().unwrap(), one_family, inode: 1 };
-            bindings(listening).iter().map(ToString::to_string).collect::<Vec<_>>()
+            let (transport, address) = (Transport::Tcp, address.parse().unwrap());
+            bindings(Listening { transport, address, one_family, inode: 1 })
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
         };
         assert_eq!(of("0.0.0.0:80", true), ["tcp 0.0.0.0 80 127.0.0.1 80"]);
         assert_eq!(of("127.0.0.2:80", true), ["tcp 127.0.0.2 80 127.0.0.2 80"]);

@@ -7,12 +7,22 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use sampan_model::ports::Protocol;
+use socket2::SockRef;
 
 /// Clients that may wait to be accepted; the kernel's own limit (`net.core.somaxconn`) is lower on most systems.
 const BACKLOG: i32 = 4096;
 
 /// A socket at `address` that does not block.
 pub(super) fn listen_at(protocol: Protocol, address: SocketAddr) -> Result<OwnedFd, Errno> {
+    listen_marked(protocol, address, None)
+}
+
+/// The same, with a mark (`SO_MARK`), which takes `CAP_NET_ADMIN`.
+pub(super) fn listen_marked(
+    protocol: Protocol,
+    address: SocketAddr,
+    mark: Option<u32>,
+) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
         Protocol::Tcp => SocketType::STREAM,
@@ -26,6 +36,12 @@ pub(super) fn listen_at(protocol: Protocol, address: SocketAddr) -> Result<Owned
     if protocol == Protocol::Tcp {
         // Connections that have just ended keep nobody from listening.
         set_socket_reuseaddr(&socket, true)?;
+    }
+    if let Some(mark) = mark {
+        // First of all: from the first client on.
+        SockRef::from(&socket)
+            .set_mark(mark)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     }
     bind(&socket, &address)?;
     if protocol == Protocol::Tcp {

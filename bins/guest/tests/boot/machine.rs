@@ -69,6 +69,7 @@ impl Machine {
             cgroup: cgroup.join("cgroup.procs"),
             folders,
             netns_of: None,
+            mirrored: false,
             views_of: None,
         };
         let Answer::Started { process, warnings } = self.ask("hub", &spec) else { panic!("no hub") };
@@ -146,6 +147,7 @@ impl Machine {
             }
         }
         BootSpec {
+            in_host_network: matches!(root, BootRoot::Folder { .. }),
             name: name.to_owned(),
             guid: Guid::from_random([7; 16]),
             record: self.folder().join(format!("{name}.json")),

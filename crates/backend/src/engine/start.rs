@@ -8,7 +8,7 @@ use sampan_model::api::{ErrorCode, Event, StartRequest};
 use sampan_model::distro::{DATA, ENGINE};
 use sampan_model::engine::{EngineRequest, EngineState, Mark, Stage};
 use sampan_model::guest::ServiceSpec;
-use sampan_model::ports::HOST_NETWORKING;
+use sampan_model::ports::{HOST_NETWORKING, MARK};
 use sampan_model::registry::ImageRecord;
 use sampan_model::settings::Settings;
 
@@ -170,11 +170,12 @@ impl Engine {
             args: vec![name.to_owned()],
             sockets: vec![socket.to_owned()],
         };
-        let mut words = vec!["ports", settings.port_binding_behavior.word()];
-        words.extend(settings.host_networking_enabled.then_some(HOST_NETWORKING));
+        let mut words = vec!["ports".to_owned(), settings.port_binding_behavior.word().to_owned()];
+        words.extend(settings.host_networking_enabled.then(|| HOST_NETWORKING.to_owned()));
+        words.extend(settings.keep_client_addresses.then(|| format!("{MARK}{}", self.instance.port_mark())));
         let ports = ServiceSpec {
             name: "ports".to_owned(),
-            args: words.into_iter().map(str::to_owned).collect(),
+            args: words,
             sockets: ["ports", "hostnet", "hostproc"].map(str::to_owned).to_vec(),
         };
         let boot = Boot {

@@ -85,7 +85,7 @@ impl Distros {
         native.publish_askers_for(Some(&spec)).into_iter().for_each(warn);
         // Side by side: a program in it needs the network only when it runs.
         let started = std::thread::scope(|scope| {
-            let network = (entry.version == 2).then(|| scope.spawn(|| native.connect(&settings, &sink)));
+            let network = (!spec.in_host_network).then(|| scope.spawn(|| native.connect(&settings, &sink)));
             let started = match Running::boot(&native.guest, &spec, layer, limit) {
                 Err(error) if !checked && is_refused(&error) && self.mend(entry, &mut spec, tell) => {
                     Running::boot(&native.guest, &spec, begin_layer(&spec.root), limit)
@@ -176,6 +176,10 @@ impl Distros {
     ) -> Result<BootSpec, Failure> {
         let instance = &self.native.instance;
         let guid = entry.guid;
+        let in_host_network = match &root {
+            BootRoot::Image { .. } => self.native.living_hub().map_err(failure)?.mirrored,
+            BootRoot::Folder { .. } => true,
+        };
         let idle = file.values.instance_idle_timeout.map_or(Some(IDLE), Milliseconds::duration);
         Ok(BootSpec {
             name: entry.name.clone(),
@@ -188,12 +192,14 @@ impl Distros {
             paths: instance.integration().join(integration::path_socket(&guid)),
             programs: instance.programs(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            resolv_conf: match entry.version {
-                2 => resolver::by_gateway(self.native.claim_subnet(settings.vpnkit_cidr)),
-                _ => resolver::of_the_host(),
+            resolv_conf: if in_host_network {
+                resolver::of_the_host()
+            } else {
+                resolver::by_gateway(self.native.claim_subnet(settings.vpnkit_cidr))
             }
             .render(),
-            hosts: hosts(Path::new("/etc/hosts"), tell),
+            hosts: hosts(Path::new("/etc/hosts"), tell) + own_names(in_host_network),
+            in_host_network,
             folders: shared_folders(settings),
             integration: Some(self.native.integration_of(entry, settings)),
             idle_timeout_ms: idle.map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
@@ -345,6 +351,11 @@ fn hosts(path: &Path, tell: Tell<'_>) -> String {
         return String::new();
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Names of the host, for who has its resolvers, which do not know them.
+fn own_names(in_host_network: bool) -> &'static str {
+    if in_host_network { "\n127.0.0.1 host.docker.internal gateway.docker.internal\n" } else { "" }
 }
 
 #[cfg(test)]

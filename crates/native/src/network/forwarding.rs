@@ -64,6 +64,11 @@ impl Plan {
         format!("sampan{}", entries.collect::<String>())
     }
 
+    /// All uplinks.
+    pub(super) fn uplinks(&self) -> Vec<&str> {
+        self.0.iter().map(|(uplink, _)| uplink.as_str()).collect()
+    }
+
     /// The uplinks that were closed before any instance came.
     pub(super) fn opened(&self) -> Vec<&str> {
         self.0.iter().filter(|(_, was)| !was).map(|(uplink, _)| uplink.as_str()).collect()

@@ -5,18 +5,22 @@ use sampan_model::network::Subnet;
 use sampan_model::proxies;
 
 use super::Rules;
+use super::forwarding::Plan;
 
-/// The table's text for `nft -f`. `opened`: uplinks that forward only because of us.
-pub(super) fn text(table: &str, link: &str, subnet: Subnet, opened: &[&str], rules: Rules) -> String {
-    let quoted: Vec<String> = opened.iter().map(|uplink| format!("\"{uplink}\"")).collect();
-    let neighbours = if quoted.is_empty() {
-        String::new()
-    } else {
+/// The table's text for `nft -f`.
+pub(super) fn text(table: &str, link: &str, subnet: Subnet, forwarding: &Plan, rules: Rules) -> String {
+    let neighbours = set(&forwarding.opened()).map_or_else(String::new, |opened| {
         format!(
-            "    iifname {{ {} }} oifname != \"smpn*\" ct state new drop comment \"forwarding is for Sampan only\"\n",
-            quoted.join(", ")
+            "    iifname {opened} oifname != \"smpn*\" ct state new drop comment \"forwarding is for Sampan only\"\n"
         )
-    };
+    });
+    // Whoever listens has the mark: without the listener, nothing is led anywhere. Only by links that forward.
+    let published = rules.mark.zip(set(&forwarding.uplinks())).map_or_else(String::new, |(mark, uplinks)| {
+        format!(
+            "    iifname {uplinks} meta nfproto ipv4 fib daddr type local socket mark {mark:#x} dnat ip to {} comment \"published ports\"\n",
+            subnet.guest()
+        )
+    });
     let (gateway, services) = (subnet.gateway(), subnet.services());
     let GatewayPorts { names, services: forwarder, proxy, web } = rules.ports;
     let (asked, ports) = (proxies::PORT, proxies::WEB.map(|port| port.to_string()).join(", "));
@@ -39,7 +43,7 @@ table inet {table} {{
     iifname "{link}" ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {gateway}:{names} comment "names"
     iifname "{link}" ip daddr {gateway} tcp dport {asked} dnat ip to {gateway}:{proxy} comment "the proxy"
     iifname "{link}" ip daddr {{ {gateway}, {services} }} meta l4proto tcp dnat ip to {services}:{forwarder} comment "the host's services"
-{led}  }}
+{led}{published}  }}
   chain input {{
     type filter hook input priority filter - 5; policy accept;
     iifname "lo" accept
@@ -68,6 +72,12 @@ table inet {table} {{
     )
 }
 
+/// Links, as a set of nft's; none of none.
+fn set(links: &[&str]) -> Option<String> {
+    let quoted: Vec<String> = links.iter().map(|link| format!("\"{link}\"")).collect();
+    (!quoted.is_empty()).then(|| format!("{{ {} }}", quoted.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,10 +85,12 @@ mod tests {
     #[test]
     fn the_table_is_replaced_as_a_whole_and_names_only_itself() {
         let ports = GatewayPorts { names: 4053, services: 4001, proxy: 4002, web: 4003 };
-        let rules = |leads_web| Rules { ports, leads_web };
-        let all = |rules| text("sampan_1", "smpn1", Subnet::DEFAULT, &["eth0", "wlan0"], rules);
-        assert!(!all(rules(false)).contains("tcp dport { 80, 443 }"));
-        let text = all(rules(true));
+        let links = Plan::parse("sampan eth0=0 wlan0=0 tun0=1");
+        let all = |rules| text("sampan_1", "smpn1", Subnet::DEFAULT, &links, rules);
+        let plain = all(Rules { ports, leads_web: false, mark: None });
+        assert!(!plain.contains("tcp dport { 80, 443 }") && !plain.contains("socket mark"));
+        let text = all(Rules { ports, leads_web: true, mark: Some(0x5300_00ab) });
+        assert!(text.contains(r#"iifname { "eth0", "wlan0", "tun0" } meta nfproto ipv4 fib daddr type local socket mark 0x530000ab dnat ip to 192.168.65.3"#));
         assert!(text.contains("fib daddr type != local tcp dport { 80, 443 } dnat ip to 192.168.65.1:4003"));
         assert!(text.contains("delete table inet sampan_1\n"));
         assert!(text.contains(r#"iifname { "eth0", "wlan0" } oifname != "smpn*" ct state new drop"#));

@@ -22,7 +22,7 @@ use crate::distro::Running;
 use crate::distros::limits;
 use crate::distros::turns::{Doing, Turn};
 use crate::hub::{Hub, present, shared_folders};
-use crate::network::Network;
+use crate::network::{Network, Wanted};
 use crate::wslconfig::HostConfig;
 use crate::{cgroup, gateway, proxies, working_trees};
 
@@ -55,8 +55,9 @@ impl Native {
         }
         let cgroup = cgroups.create_for_hub(&self.instance.cgroup())?;
         let engine = self.running(ENGINE).map(|engine| engine.process().clone());
+        let mirrored = HostConfig::read().is_mirrored();
         let (hub, mut warnings) =
-            Hub::start(&self.instance, &self.guest, cgroup, folders, self.survivor(), engine)?;
+            Hub::start(&self.instance, &self.guest, cgroup, folders, mirrored, self.survivor(), engine)?;
         warnings.extend(self.restore_disks(&hub));
         for message in warnings {
             sink(Event::Warning { message });
@@ -112,13 +113,13 @@ impl Native {
         for why in unusable {
             sink(Event::Warning { message: format!("no proxy is used for it: {why}") });
         }
-        let duty = |subnet| duty(settings, proxies, subnet);
+        let wanted = |subnet| wanted(settings, proxies, subnet);
         if let Some(network) = Network::find(&self.instance, netns) {
-            network.mend(&self.instance, &self.guest, duty)?;
+            network.mend(&self.instance, &self.guest, wanted)?;
         } else if !HostConfig::read().is_without_network() {
             stage(sink, Stage::Network);
             let network = Network::claim(&self.instance, &hub, netns, settings.vpnkit_cidr)?;
-            let warning = network.complete(&self.instance, &self.guest, &hub, duty)?;
+            let warning = network.complete(&self.instance, &self.guest, &hub, wanted)?;
             if let Some(message) = warning {
                 sink(Event::Warning { message });
             }
@@ -171,7 +172,7 @@ impl Native {
         if let Some(network) = Network::find(&self.instance, hub.netns()?) {
             let settings = settings::load(&self.instance.settings())?;
             let (proxies, _) = proxies::of(&settings);
-            network.mend(&self.instance, &self.guest, |subnet| duty(&settings, proxies, subnet))?;
+            network.mend(&self.instance, &self.guest, |subnet| wanted(&settings, proxies, subnet))?;
         }
         Ok(())
     }
@@ -209,9 +210,10 @@ impl Native {
     }
 }
 
-/// What the gateway is to do.
-fn duty(settings: &Settings, proxies: Proxies, subnet: Subnet) -> Duty {
-    Duty { subnet, hidden: settings.dns_inhibition, loopback: settings.host_loopback.clone(), proxies }
+/// What the settings want of the network.
+fn wanted(settings: &Settings, proxies: Proxies, subnet: Subnet) -> Wanted {
+    let (hidden, loopback) = (settings.dns_inhibition, settings.host_loopback.clone());
+    Wanted { duty: Duty { subnet, hidden, loopback, proxies }, keeps_clients: settings.keep_client_addresses }
 }
 
 fn shared(folder: &Path) -> Event {

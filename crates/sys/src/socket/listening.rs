@@ -3,6 +3,7 @@
 //! Numbers and layouts are those of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
@@ -10,9 +11,20 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::error::{Context, Result};
 
-/// A TCP socket that listens.
+/// What a socket takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Connections of TCP.
+    Tcp,
+    /// Datagrams of UDP.
+    Udp,
+}
+
+/// A TCP socket that listens, or a UDP socket that takes datagrams from everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Listening {
+    /// What it takes.
+    pub transport: Transport,
     /// Where.
     pub address: SocketAddr,
     /// Whether it is at the address of that family alone; one at `::` may be at all of IPv4, too.
@@ -28,9 +40,18 @@ const DUMP: u16 = 0x301;
 /// `NLMSG_ERROR` and `NLMSG_DONE`.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
-/// `IPPROTO_TCP`, and the state `TCP_LISTEN` as a bit.
-const TCP: u8 = 6;
-const LISTEN: u32 = 1 << 10;
+
+impl Transport {
+    /// `IPPROTO_TCP` with the state `TCP_LISTEN`, as a bit; `IPPROTO_UDP` with `TCP_CLOSE`, which is that of a socket with no
+    /// other side.
+    fn numbers(self) -> (u8, u32) {
+        match self {
+            Self::Tcp => (6, 1 << 10),
+            Self::Udp => (17, 1 << 7),
+        }
+    }
+}
+
 /// `INET_DIAG_SKV6ONLY`: an attribute of one byte.
 const ONE_FAMILY: u16 = 11;
 
@@ -39,7 +60,8 @@ const HEADER: usize = 16;
 const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
 
-/// All in the calling thread's network namespace, of both families.
+/// All in the calling thread's network namespace, of both transports and families. A kernel that can't be asked about UDP
+/// (`udp_diag`) has none of that.
 pub fn listening() -> Result<Vec<Listening>> {
     const WHAT: &str = "list";
     const OBJECT: &str = "sockets that listen";
@@ -49,23 +71,35 @@ pub fn listening() -> Result<Vec<Listening>> {
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, kind).on(WHAT, OBJECT)?;
     let mut found = Vec::new();
     for family in [AddressFamily::INET, AddressFamily::INET6] {
-        let family = u8::try_from(family.as_raw()).expect("2 and 10");
-        rustix::net::sendto(&socket, &request(family), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))
-            .on(WHAT, OBJECT)?;
-        let mut buffer = vec![0; 32 << 10];
-        loop {
-            // The kernel writes the next part when this one is taken: there is nothing to wait for.
-            let (length, _) =
-                rustix::net::recv(&socket, &mut buffer[..], RecvFlags::DONTWAIT).on(WHAT, OBJECT)?;
-            if !understand(&buffer[..length.min(buffer.len())], &mut found).on(WHAT, OBJECT)? {
-                break;
-            }
+        dump(&socket, Transport::Tcp, family, &mut found).on(WHAT, OBJECT)?;
+        match dump(&socket, Transport::Udp, family, &mut found) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error).on(WHAT, OBJECT),
         }
     }
     Ok(found)
 }
 
-fn request(family: u8) -> Vec<u8> {
+fn dump(
+    socket: &OwnedFd,
+    transport: Transport,
+    family: AddressFamily,
+    found: &mut Vec<Listening>,
+) -> std::result::Result<(), Errno> {
+    let question = request(transport, u8::try_from(family.as_raw()).expect("2 and 10"));
+    rustix::net::sendto(socket, &question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    let mut buffer = vec![0; 32 << 10];
+    loop {
+        // The kernel writes the next part when this one is taken: there is nothing to wait for.
+        let (length, _) = rustix::net::recv(socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
+        if !understand(&buffer[..length.min(buffer.len())], transport, found)? {
+            return Ok(());
+        }
+    }
+}
+
+fn request(transport: Transport, family: u8) -> Vec<u8> {
+    let (protocol, states) = transport.numbers();
     let length = u32::try_from(HEADER + REQUEST).expect("72");
     let mut bytes = Vec::new();
     bytes.extend(length.to_ne_bytes());
@@ -73,15 +107,19 @@ fn request(family: u8) -> Vec<u8> {
     bytes.extend(DUMP.to_ne_bytes());
     // Number of the question, and who asks: one question at a time needs neither.
     bytes.extend([0; 8]);
-    bytes.extend([family, TCP, 0, 0]);
-    bytes.extend(LISTEN.to_ne_bytes());
+    bytes.extend([family, protocol, 0, 0]);
+    bytes.extend(states.to_ne_bytes());
     // Of no address in particular.
     bytes.resize(HEADER + REQUEST, 0);
     bytes
 }
 
 /// Reads messages; whether more are to come.
-fn understand(mut messages: &[u8], found: &mut Vec<Listening>) -> std::result::Result<bool, Errno> {
+fn understand(
+    mut messages: &[u8],
+    transport: Transport,
+    found: &mut Vec<Listening>,
+) -> std::result::Result<bool, Errno> {
     while messages.len() >= HEADER {
         let length = u32_at(messages, 0).ok_or(Errno::BADMSG)? as usize;
         let message =
@@ -92,7 +130,7 @@ fn understand(mut messages: &[u8], found: &mut Vec<Listening>) -> std::result::R
                 let number = u32_at(message, HEADER).ok_or(Errno::BADMSG)?;
                 return Err(Errno::from_raw_os_error(number.cast_signed().wrapping_neg()));
             }
-            BY_FAMILY => found.extend(socket(&message[HEADER..])),
+            BY_FAMILY => found.extend(socket(transport, &message[HEADER..])),
             _ => {}
         }
         messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -101,7 +139,7 @@ fn understand(mut messages: &[u8], found: &mut Vec<Listening>) -> std::result::R
 }
 
 /// Family, state, two bytes; then the port and 16 bytes of address, and from byte 68 on the inode.
-fn socket(message: &[u8]) -> Option<Listening> {
+fn socket(transport: Transport, message: &[u8]) -> Option<Listening> {
     let port = u16::from_be_bytes(*message.get(4..6)?.first_chunk()?);
     let ip: IpAddr = if u16::from(message[0]) == AddressFamily::INET.as_raw() {
         Ipv4Addr::from(*message.get(8..12)?.first_chunk::<4>()?).into()
@@ -119,7 +157,7 @@ fn socket(message: &[u8]) -> Option<Listening> {
         let length = usize::from(length).max(4).next_multiple_of(4);
         attributes = attributes.get(length..).unwrap_or_default();
     }
-    Some(Listening { address: SocketAddr::new(ip, port), one_family, inode })
+    Some(Listening { transport, address: SocketAddr::new(ip, port), one_family, inode })
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -132,7 +170,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
     use std::os::fd::AsFd;
 
     use super::*;
@@ -157,12 +195,27 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_for_datagrams_is_found_until_it_has_another_side() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let found = || {
+            listening()
+                .unwrap()
+                .into_iter()
+                .any(|one| (one.transport, one.address) == (Transport::Udp, address))
+        };
+        assert!(found());
+        socket.connect("127.0.0.1:9").unwrap();
+        assert!(!found());
+    }
+
+    #[test]
     fn answers_that_are_cut_off_are_refused() {
         assert_eq!(
-            understand(&[200, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut Vec::new()),
+            understand(&[200, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transport::Tcp, &mut Vec::new()),
             Err(Errno::BADMSG)
         );
-        assert_eq!(understand(&[], &mut Vec::new()), Ok(true));
-        assert_eq!(socket(&[2; 20]), None);
+        assert_eq!(understand(&[], Transport::Tcp, &mut Vec::new()), Ok(true));
+        assert_eq!(socket(Transport::Tcp, &[2; 20]), None);
     }
 }

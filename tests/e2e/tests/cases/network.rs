@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("network::forwarding_is_put_back_after_the_death_of_everything", after_death),
         Case::new("network::an_instance_starts_without_any_network", offline),
         Case::new("network::without_one_only_published_ports_are_reached", none),
+        Case::new("network::mirrored_is_the_host_s", mirrored),
         Case::new("network::t04_t05_t08_the_ports_of_version_1_are_the_host_s", ports_of_the_host),
         Case::new("network::t07_one_port_on_both_loopbacks", both_loopbacks),
         Case::new("network::a_start_mends_what_was_taken_from_a_stopped_distribution", mended),
@@ -229,6 +230,57 @@ fn none() {
     instance.start().expect(0);
     assert_eq!(call(&instance, &server, &[]), format!("you are {HOST}"));
     assert_eq!(instance.inside("d", "wslinfo --networking-mode").text().trim(), "nat");
+}
+
+fn mirrored() {
+    let wan = Wan::new();
+    let instance = Instance::on(&wan.host);
+    instance.import("d", &roots::small(), 2);
+    instance.wslconfig("[wsl2]\nnetworkingMode=mirrored\n");
+    instance.start().expect(0);
+    let inside = |script: &str| instance.inside("d", script).ok();
+    assert_eq!(inside("wslinfo --networking-mode"), "mirrored");
+    let links = inside("ls /sys/class/net; ip -o address");
+    assert!(links.contains(UPLINK) && links.contains(HOST), "{links}");
+    // Whoever listens in the distribution listens on the host, and the other way round.
+    let listen = ["-d", "d", "--", "httpd", "-f", "-p", "7070", "-h", "/etc"];
+    let _own = instance.wsl_tool(&listen).input_open().spawn();
+    for (machine, address) in [(&*wan.host, "127.0.0.1:7070"), (&wan.world, &format!("{HOST}:7070"))] {
+        let address = address.parse().expect("an address");
+        waiting::until("the distribution listens", || machine.connect(address).is_ok());
+    }
+    let listener = wan.host.listen("127.0.0.1:7071".parse().expect("an address"));
+    let accepted = std::thread::spawn(move || listener.accept().map(drop));
+    inside("grep host.docker.internal /etc/hosts | grep ^127.0.0.1");
+    inside("nc -w 5 127.0.0.1 7071 </dev/null");
+    accepted.join().expect("it does not panic").expect("the distribution has come");
+
+    // Containers are behind the gateway as ever; their ports are the host's, and so the distribution's.
+    let httpd = "mkdir /www; echo content > /www/index.html; exec httpd -f -p 80 -h /www";
+    instance.container(&["-p", "8080:80"], httpd);
+    waiting::until("the port answers", || {
+        instance.inside("d", "wget -qO- http://127.0.0.1:8080/index.html").text() == "content\n"
+    });
+    let service = "nslookup host.docker.internal";
+    instance.docker(&["run", "--rm", "e2e/busybox", "sh", "-c", service]).expect(0).says(".254");
+    inside("docker version");
+
+    // The host is not the distribution's to change, nor is it changed.
+    for change in ["ip link add x type dummy", "ip address add 203.0.113.9/32 dev lo", "ip link set lo down"]
+    {
+        assert!(instance.inside("d", change).code() != Some(0), "{change}");
+    }
+    assert_eq!(wan.setting("ipv4/ip_forward"), "0");
+    let tables = wan.host.tool("nft", &["list", "tables"]).run().ok();
+    assert_eq!(tables.trim(), format!("table inet {}", instance.place().nft_table()));
+
+    // The mode is that of all that start until everything has ended.
+    instance.wslconfig("");
+    instance.wsl(&["--terminate", "d"]).expect(0);
+    assert_eq!(inside("wslinfo --networking-mode"), "mirrored");
+    instance.wsl(&["--shutdown"]).expect(0);
+    assert_eq!(inside("wslinfo --networking-mode"), "nat");
+    assert!(!inside("ls /sys/class/net").contains(UPLINK));
 }
 
 /// The link dies with the last process in its namespace; the switch that was opened for it does not.

@@ -7,7 +7,7 @@ use std::thread;
 
 use sampan_e2e::case::Case;
 use sampan_e2e::instance::Instance;
-use sampan_e2e::netns::{self, HOST, Netns, Wan};
+use sampan_e2e::netns::{self, HOST, Netns, WORLD, Wan};
 use sampan_e2e::random::Sequence;
 use sampan_e2e::tools::Tool;
 use sampan_e2e::{files, roots, waiting};
@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("ports::they_are_there_when_docker_run_returns", there),
         Case::new("ports::one_that_is_taken_says_by_whom", taken),
         Case::new("ports::the_setting_says_where_they_are_listened_for", policy),
+        Case::new("ports::containers_see_their_clients_where_the_setting_says_so", clients),
         Case::new("ports::listeners_of_the_host_network_are_the_host_s", host_network),
         Case::new("ports::they_outlive_the_service_and_the_forwarder", outlive),
         Case::new("ports::none_is_left_over_and_none_is_missing", rounds),
@@ -31,11 +32,15 @@ fn httpd(content: &str) -> String {
 
 /// What is answered at an address of a machine; the kind of the error if nothing is.
 fn ask(machine: &Netns, address: &str) -> Result<String, ErrorKind> {
+    ask_for("/index.html", machine, address)
+}
+
+fn ask_for(path: &str, machine: &Netns, address: &str) -> Result<String, ErrorKind> {
     let address: SocketAddr = address.parse().expect("an address");
     let mut stream = machine.connect(address).map_err(|error| error.kind())?;
     let mut said = String::new();
     stream
-        .write_all(b"GET /index.html HTTP/1.0\r\n\r\n")
+        .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
         .and_then(|()| stream.read_to_string(&mut said))
         .map_err(|error| error.kind())?;
     Ok(said.lines().last().unwrap_or_default().to_owned())
@@ -204,9 +209,65 @@ fn policy() {
     instance.sampan(&["restart"]).expect(7).says("portBindingBehavior").says("default-local");
 }
 
+fn clients() {
+    const WHO: &str = "mkdir -p /www/cgi-bin; echo up > /www/index.html
+        printf '#!/bin/sh\\necho; echo $REMOTE_ADDR\\n' > /www/cgi-bin/who; chmod +x /www/cgi-bin/who
+        exec httpd -f -p 80 -h /www";
+    let wan = Wan::new();
+    let instance = Instance::on(&wan.host);
+    let start = |keeps: bool| {
+        let settings = json!({ "schemaVersion": 1, "keepClientAddresses": keeps });
+        files::write(&instance.place().settings(), settings.to_string());
+        instance.sampan(&["stop"]).code();
+        instance.start().expect(0);
+        instance.need_busybox();
+        let web = instance.container(&["--name", "web", "-p", "8080:80", "-p", "127.0.0.1:8081:80"], WHO);
+        serves(&wan.world, &format!("{HOST}:8080"), "up");
+        instance.container(&["--name", "echo", "-p", "5353:53/udp"], "sleep 3600");
+        serve_echoes(&instance, "echo");
+        web
+    };
+    // The server listens by IPv6, too.
+    let plain = |said: String| said.trim_matches(['[', ']']).trim_start_matches("::ffff:").to_owned();
+    let seen = |machine: &Netns, address: &str| ask_for("/cgi-bin/who", machine, address).map(plain);
+    let seen_outside = || seen(&wan.world, &format!("{HOST}:8080")).expect("it is answered");
+
+    let web = start(false);
+    assert_eq!(seen_outside(), "172.17.0.1");
+    instance.docker(&["rm", "-f", &web, "echo"]).ok();
+
+    let web = start(true);
+    assert_eq!(seen_outside(), WORLD);
+    // The host's own way is the forwarder's, as is that of who is let in at the loopback only.
+    for address in ["127.0.0.1:8080", "127.0.0.1:8081", "[::1]:8080", &format!("{HOST}:8080")] {
+        assert_eq!(seen(&wan.host, address).as_deref(), Ok("172.17.0.1"), "{address}");
+    }
+    assert!(refuses(&wan.world, &format!("{HOST}:8081")));
+    for machine in [&wan.world, &*wan.host] {
+        echoes(machine, &format!("{HOST}:5353"));
+    }
+    // What is led on is what is listened for, whoever flushes rules or dies.
+    wan.host.tool("nft", &["flush", "ruleset"]).run().ok();
+    waiting::until("the rules are back", || seen_outside() == WORLD);
+    instance.service_of_init("ports").expect("it runs").kill_and_wait();
+    waiting::until("it is back", || seen(&wan.world, &format!("{HOST}:8080")).as_deref() == Ok(WORLD));
+
+    // A port that is nobody's any more is anybody's.
+    instance.docker(&["rm", "-f", &web]).ok();
+    assert!(refuses(&wan.world, &format!("{HOST}:8080")));
+    let listener = wan.host.listen("0.0.0.0:8080".parse().expect("an address"));
+    let client = wan.world.connect(format!("{HOST}:8080").parse().expect("an address")).expect("it listens");
+    let (_, from) = listener.accept().expect("somebody has come");
+    assert_eq!(from, client.local_addr().expect("it is bound"));
+}
+
 fn host_network() {
     let machine = Arc::new(Netns::new());
-    let instance = Instance::started_on(&machine);
+    let instance = Instance::on(&machine);
+    let settings = json!({ "schemaVersion": 1, "filesharingDirectories": ["/usr"] });
+    files::write(&instance.place().settings(), settings.to_string());
+    instance.start().expect(0);
+    instance.need_busybox();
     let run = "mkdir /www; echo hosted > /www/index.html; exec httpd -f -p 8080 -h /www";
     let web = instance.container(&["--network", "host", "--name", "web"], run);
     serves(&machine, "127.0.0.1:8080", "hosted");
@@ -225,6 +286,15 @@ fn host_network() {
     instance.docker(&["exec", "-d", "web", "httpd", "-f", "-p", "8082", "-h", "/www"]).ok();
     serves(&machine, "127.0.0.1:8082", "hosted");
     assert!(refuses(&machine, "127.0.0.1:7070"));
+    // Datagrams. Busybox has nothing that answers them; the host has.
+    let answer = "ln -s usr/lib usr/lib64 /; exec perl -MSocket -e 'socket S, PF_INET, SOCK_DGRAM, 0;
+        bind S, pack_sockaddr_in(8053, INADDR_ANY); while ($from = recv S, $text, 65535, 0) { send S, $text, 0, $from }'";
+    instance.container(&["--network", "host", "--name", "answers", "-v", "/usr:/usr:ro"], answer);
+    waiting::until("its socket is the host's, too", || {
+        instance.sampan(&["ports"]).ok().contains("0.0.0.0:8053/udp")
+    });
+    echoes(&machine, "127.0.0.1:8053");
+    instance.docker(&["rm", "-f", "answers"]).ok();
 
     // The forwarder dies, and the container.
     instance.service_of_init("ports").expect("it runs").kill_and_wait();
