@@ -73,6 +73,7 @@ impl Plan {
             "name": "Deb",
             "guid": guid,
             "version": self.version,
+            "in_host_network": false,
             "ready_fd": ready_fd,
             "control_fd": control_fd,
             "paths_fd": paths_fd,
