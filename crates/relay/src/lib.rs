@@ -8,6 +8,7 @@ pub mod forward;
 pub mod names;
 pub mod proxy;
 pub mod pump;
+mod quiet;
 mod splice;
 pub mod unix_http;
 pub mod web;

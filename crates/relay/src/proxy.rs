@@ -23,8 +23,6 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +30,6 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{Interest, Ready};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
@@ -44,13 +41,11 @@ use self::opening::{Opening, Rewound};
 use self::room::{Place, Room};
 pub use self::upstream::Upstream;
 use crate::pump;
+use crate::quiet::QuietStream;
 
 /// After a connection could not be taken.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often a client that has finished sending is looked after: whether it still listens has no event of its own.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Serves one asker's socket until the future is dropped; connections that are open then go on as long as the runtime
 /// does. An asker has up to 2048 connections at once: each of the next ones waits for `upstream.patience`, and is told so
@@ -93,12 +88,12 @@ async fn serve_in<A: Asker>(room: Room, listener: UnixListener, upstream: Upstre
 
 async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Arc<A>, place: Place) {
     queue::deepen(&client);
-    let Ok(watched) = again(&client) else { return };
+    let Ok(client) = QuietStream::of(client) else { return };
+    let peer = client.peer();
     let Ok((opening, client)) = opening::read(client).await else { return };
     if opening != Opening::Requests
         && let Some(engine) = upstream.connect().await
     {
-        drop(watched);
         if opening == Opening::Http2 {
             http2::refuse(client, engine).await;
         } else {
@@ -109,12 +104,13 @@ async fn attend<A: Asker>(client: UnixStream, upstream: Arc<Upstream>, asker: Ar
     }
     tokio::select! {
         () = requests(client, upstream, asker, place) => {}
-        () = gone(&watched) => {}
+        // dockerd must hear of that even while it has nothing to say, as in `docker logs --follow`.
+        () = peer.gone() => {}
     }
 }
 
 async fn requests<A: Asker>(
-    client: Rewound<UnixStream>,
+    client: Rewound<QuietStream>,
     upstream: Arc<Upstream>,
     asker: Arc<A>,
     place: Place,
@@ -131,19 +127,4 @@ async fn requests<A: Asker>(
         .auto_date_header(false)
         .serve_connection(TokioIo::new(client), service);
     let _ = connection.with_upgrades().await; // the client knows what went wrong, or is gone
-}
-
-/// The same connection once more, to see its end while something else reads from it.
-fn again(client: &UnixStream) -> std::io::Result<UnixStream> {
-    UnixStream::from_std(StdUnixStream::from(client.as_fd().try_clone_to_owned()?))
-}
-
-/// Returns when the client takes no more answers. dockerd must hear of that even while it has nothing to say, as in
-/// `docker logs --follow`.
-async fn gone(client: &UnixStream) {
-    // Ends with what it sends, which the client may have finished long before.
-    while !client.ready(Interest::PRIORITY).await.is_ok_and(Ready::is_read_closed) {}
-    while !client.ready(Interest::WRITABLE).await.is_ok_and(Ready::is_write_closed) {
-        sleep(LOOK).await;
-    }
 }

@@ -4,8 +4,8 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::UnixStream;
 
+use crate::quiet::QuietStream;
 use crate::splice;
 
 /// The most bytes that are on their way in one direction: read from one side and not yet taken by the other.
@@ -41,11 +41,11 @@ where
 
 /// As [`relay`], for sockets with nothing between them and the kernel: what is much does not pass through this process. What
 /// was read of each already goes first.
-pub(crate) async fn relay_sockets(a: (Bytes, UnixStream), b: (Bytes, UnixStream)) {
+pub(crate) async fn relay_sockets(a: (Bytes, QuietStream), b: (Bytes, QuietStream)) {
     tokio::join!(one_way_through(&a, &b.1), one_way_through(&b, &a.1));
 }
 
-async fn one_way_through((read, from): &(Bytes, UnixStream), to: &UnixStream) {
+async fn one_way_through((read, from): &(Bytes, QuietStream), to: &QuietStream) {
     // An error says that a side is gone, as below.
     let _: io::Result<()> = async {
         splice::send_all(to, read).await?;
@@ -81,6 +81,7 @@ async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
 mod tests {
     use std::time::Duration;
 
+    use tokio::net::UnixStream;
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
@@ -165,8 +166,8 @@ mod tests {
         let (mut client, near) = UnixStream::pair().unwrap();
         let (far, mut server) = UnixStream::pair().unwrap();
         let relay = tokio::spawn(relay_sockets(
-            (Bytes::from_static(b"head of the client"), near),
-            (Bytes::from_static(b"head of the server"), far),
+            (Bytes::from_static(b"head of the client"), QuietStream::of(near).unwrap()),
+            (Bytes::from_static(b"head of the server"), QuietStream::of(far).unwrap()),
         ));
         let much: Vec<u8> = (0..5_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
         let (one, two) = (much.clone(), much.clone());

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 /// The piece in which the first bytes are copied. A request and its answer need no pipe.
 const PIECE: usize = 16 << 10;
@@ -28,16 +28,6 @@ pub(crate) trait Socket: AsFd + Sync {
 }
 
 impl Socket for TcpStream {
-    async fn ready<R: Send>(
-        &self,
-        interest: Interest,
-        work: impl FnMut() -> io::Result<R> + Send,
-    ) -> io::Result<R> {
-        self.async_io(interest, work).await
-    }
-}
-
-impl Socket for UnixStream {
     async fn ready<R: Send>(
         &self,
         interest: Interest,

@@ -6,6 +6,7 @@ mod listener;
 mod listening;
 mod message;
 mod queue;
+mod receive;
 mod rights;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -17,6 +18,7 @@ pub use listener::{SocketKind, bind_unix_listener};
 pub use listening::{Listening, Transport, listening};
 pub use message::{MAX_MESSAGE, Message, recv_message, recv_message_within, send_message};
 pub use queue::is_read;
+pub use receive::receive;
 pub use rights::{MAX_FDS, Received, recv_fds, send_fds};
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;

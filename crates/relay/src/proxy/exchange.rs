@@ -11,7 +11,6 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::UnixStream;
 
 use super::asker::{Asker, Denied};
 use super::endpoint::{self, Endpoint};
@@ -22,6 +21,7 @@ use super::upstream::Upstream;
 use super::{again, filters, reveal, sources};
 use crate::connection::Connection;
 use crate::pump;
+use crate::quiet::QuietStream;
 
 /// The longest request that is read to look for paths, in bytes.
 const LONGEST_REQUEST: usize = 8 << 20;
@@ -251,7 +251,7 @@ async fn relay(client: OnUpgrade, engine: OnUpgrade, _connection: Option<Engine>
 
 /// As sockets, where hyper gives them back; else as the streams that they are.
 async fn relay_upgraded(client: Upgraded, engine: Upgraded) {
-    let client = match client.downcast::<TokioIo<Rewound<UnixStream>>>() {
+    let client = match client.downcast::<TokioIo<Rewound<QuietStream>>>() {
         Ok(parts) => (parts.read_buf, parts.io.into_inner().into_parts()),
         Err(client) => {
             pump::relay(TokioIo::new(client), TokioIo::new(engine)).await;
@@ -260,7 +260,7 @@ async fn relay_upgraded(client: Upgraded, engine: Upgraded) {
     };
     let (read, (first, client)) = client;
     let read = Bytes::from([read, first].concat());
-    match engine.downcast::<TokioIo<UnixStream>>() {
+    match engine.downcast::<TokioIo<QuietStream>>() {
         Ok(parts) => pump::relay_sockets((read, client), (parts.read_buf, parts.io.into_inner())).await,
         Err(engine) => {
             pump::relay(Rewound::new(read, client), TokioIo::new(engine)).await;

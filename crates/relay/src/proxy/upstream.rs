@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
 use super::queue;
+use crate::quiet::QuietStream;
 
 /// Between two tries to reach the engine.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
@@ -35,12 +36,12 @@ impl std::fmt::Debug for Upstream {
 
 impl Upstream {
     /// A connection; none when there is no engine for as long as a client waits.
-    pub(super) async fn connect(&self) -> Option<UnixStream> {
+    pub(super) async fn connect(&self) -> Option<QuietStream> {
         let deadline = Instant::now() + self.patience;
         let mut pause = FIRST_RETRY;
         loop {
             // Any failure may pass: no socket yet, nobody listening yet, a full queue, no file descriptor left.
-            if let Ok(engine) = UnixStream::connect(&self.socket).await {
+            if let Ok(engine) = UnixStream::connect(&self.socket).await.and_then(QuietStream::of) {
                 queue::deepen(&engine);
                 return Some(engine);
             }
