@@ -70,7 +70,10 @@ fn room_of(socket: &OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     register(socket.try_clone()?, Interest::WRITABLE)
 }
 
-#[expect(deprecated, reason = "its successor is unsafe; an owned descriptor stays open for as long as it is registered")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; an owned descriptor stays open for as long as it is registered"
+)]
 fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(socket, interest)
 }
@@ -111,11 +114,7 @@ impl Socket for QuietStream {
 }
 
 impl AsyncRead for QuietStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut there = ready!(self.socket.poll_read_ready(cx))?;
             let room = into.remaining();
