@@ -198,7 +198,7 @@ impl Distros {
                 resolver::by_gateway(self.native.claim_subnet(settings.vpnkit_cidr))
             }
             .render(),
-            hosts: hosts(Path::new("/etc/hosts"), tell) + own_names(in_host_network),
+            hosts: hosts(Path::new("/etc/hosts"), tell) + own_names(in_host_network && entry.version == 2),
             in_host_network,
             folders: shared_folders(settings),
             integration: Some(self.native.integration_of(entry, settings)),
@@ -353,9 +353,9 @@ fn hosts(path: &Path, tell: Tell<'_>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Names of the host, for who has its resolvers, which do not know them.
-fn own_names(in_host_network: bool) -> &'static str {
-    if in_host_network { "\n127.0.0.1 host.docker.internal gateway.docker.internal\n" } else { "" }
+/// Names of the host, for who would have them by the relay and has the host's resolvers instead.
+fn own_names(mirrored: bool) -> &'static str {
+    if mirrored { "\n127.0.0.1 host.docker.internal gateway.docker.internal\n" } else { "" }
 }
 
 #[cfg(test)]
