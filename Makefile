@@ -46,7 +46,7 @@ test: ## install what is missing, then lint and run all tests (the ones of the w
 	@scripts/prerequisites test
 	@cargo xtask test
 
-bench: ## measure starts, sessions, import, export and the proxy beside plain programs (as root, several minutes)
+bench: ## measure starts, sessions, import, export, the proxy and published ports beside plain programs (as root, half an hour)
 	@scripts/prerequisites bench
 	@$(MAKE) --no-print-directory build
 	@cargo xtask bench

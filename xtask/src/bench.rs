@@ -59,6 +59,8 @@ enum Part {
     Ports,
     /// Publishing ports.
     Publish,
+    /// What goes through published ports from another machine.
+    Outside,
 }
 
 impl Options {
@@ -76,7 +78,8 @@ impl Options {
                         "proxy" => Part::Proxy,
                         "ports" => Part::Ports,
                         "publish" => Part::Publish,
-                        _ => bail!("--only needs `starts`, `proxy`, `ports` or `publish`"),
+                        "outside" => Part::Outside,
+                        _ => bail!("--only needs `starts`, `proxy`, `ports`, `outside` or `publish`"),
                     };
                 }
                 _ => bail!("unknown option {name}: there are --runs N, --image FILE and --only PART"),
@@ -106,6 +109,9 @@ fn measure(options: &Options, program: &Path, scratch: &Scratch) -> Result<()> {
     }
     if wanted(Part::Ports) {
         ports::run(&ours, &image, scratch.folder(), options.runs)?;
+    }
+    if wanted(Part::Outside) {
+        ports::outside(&ours, &image, scratch, options.runs)?;
     }
     if wanted(Part::Publish) {
         ports::publish(&ours, &image, scratch, options.runs)?;

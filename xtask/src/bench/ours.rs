@@ -162,8 +162,12 @@ impl<'a> OurInstance<'a> {
 
     /// Shares folders of the host with containers and distributions, from the next start on.
     pub(crate) fn share(&self, folders: &[&str]) -> Result<()> {
+        self.configure(&serde_json::json!({ "schemaVersion": 1, "filesharingDirectories": folders }))
+    }
+
+    /// Gives it these settings, from the next start on.
+    pub(super) fn configure(&self, settings: &serde_json::Value) -> Result<()> {
         let path = state(self.scratch.folder()).join(INSTANCE).join("settings.json");
-        let settings = serde_json::json!({ "schemaVersion": 1, "filesharingDirectories": folders });
         let write = || fs::File::create(&path)?.write_all(settings.to_string().as_bytes());
         write().with_context(|| format!("cannot write {}", path.display()))
     }

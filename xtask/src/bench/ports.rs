@@ -1,6 +1,7 @@
 //! Published ports: through our forwarder, through Docker's own `docker-proxy` in the same network, and directly to the
 //! container, in turn.
 
+mod outside;
 mod publish;
 mod traffic;
 mod way;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub(super) use self::outside::run as outside;
 pub(super) use self::publish::run as publish;
 use self::traffic::{Load, Server};
 use self::way::{StockProxy, Way};
@@ -44,8 +46,8 @@ fn compare(ours: &OurInstance<'_>, runs: usize) -> Result<()> {
     let engine = ours.engine_pid()?;
     let inside = PathBuf::from(format!("/proc/{engine}/ns/net"));
     let forwarder = forwarder(&inside)?;
-    let tcp = StockProxy::start(engine, "tcp", STOCK, &address, INSIDE)?;
-    let udp = StockProxy::start(engine, "udp", STOCK, &address, INSIDE)?;
+    let tcp = StockProxy::start(engine, None, "tcp", STOCK, &address, INSIDE)?;
+    let udp = StockProxy::start(engine, None, "udp", STOCK, &address, INSIDE)?;
     println!("bench: a published port, {runs} runs of {} s each, in turn", SPELL.as_secs());
     let loopback = [127, 0, 0, 1];
     let at_engine = octets(&ours.engine_address()?)?;

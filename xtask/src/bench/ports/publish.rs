@@ -1,6 +1,7 @@
 //! Publishing ports: with our program for each of them, and with Docker's own in its place.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ fn turn(name: &str, instance: &OurInstance<'_>, runs: usize, listens: bool) -> R
         let since = Instant::now();
         let container = instance.docker(&["run", "-d", "-p", &one, "bench", "sleep", "infinity"])?;
         samples.add(since.elapsed());
-        refused += usize::from(listens && TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).is_err());
+        refused += usize::from(listens && !accepts(PORT));
         instance.docker(&["rm", "-f", &container])?;
     }
     println!("    docker run of one port: {samples}");
@@ -87,11 +88,7 @@ fn turn(name: &str, instance: &OurInstance<'_>, runs: usize, listens: bool) -> R
     let container = instance.docker(&["run", "-d", "-p", &range, "bench", "sleep", "infinity"])?;
     let run = since.elapsed();
     let (count, memory_mb) = programs()?;
-    let missing = |listens: bool| {
-        (RANGE.0..=RANGE.1)
-            .filter(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_ok() != listens)
-            .count()
-    };
+    let missing = |listens: bool| (RANGE.0..=RANGE.1).filter(|port| accepts(*port) != listens).count();
     let absent = if listens { missing(true) } else { 0 };
     let since = Instant::now();
     instance.docker(&["rm", "-f", &container])?;
@@ -105,6 +102,14 @@ fn turn(name: &str, instance: &OurInstance<'_>, runs: usize, listens: bool) -> R
         println!("    missing on the host: {absent}; left over: {}", missing(false));
     }
     Ok(Turn { runs: samples, run, remove, memory_mb })
+}
+
+/// Whether somebody listens, be it only to break off: nobody does in the container, and a client may not be awake before.
+fn accepts(port: u16) -> bool {
+    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
 }
 
 /// How many programs dockerd has started for ports, and the memory that is theirs alone or in part (PSS, proc(5)).

@@ -107,11 +107,19 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
 pub(super) struct StockProxy(Child);
 
 impl StockProxy {
-    /// Starts it in the network of the process `engine`, as dockerd does.
-    pub(super) fn start(engine: u32, proto: &str, port: u16, address: &str, to: u16) -> Result<Self> {
+    /// Starts it in `network`, or in that of the process `engine`, as dockerd does.
+    pub(super) fn start(
+        engine: u32,
+        network: Option<&Path>,
+        proto: &str,
+        port: u16,
+        address: &str,
+        to: u16,
+    ) -> Result<Self> {
+        let network = network.map_or_else(|| "--net".to_owned(), |path| format!("--net={}", path.display()));
         // The program says on descriptor 3 whether it listens.
         let script = format!(
-            "exec nsenter -t {engine} -n -m docker-proxy -proto {proto} -host-ip 0.0.0.0 -host-port {port} \
+            "exec nsenter -t {engine} {network} -m docker-proxy -proto {proto} -host-ip 0.0.0.0 -host-port {port} \
              -container-ip {address} -container-port {to} 3>&1 </dev/null 2>/dev/null"
         );
         let mut command = tools::command("setpriv", Path::new("/"));
